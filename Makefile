@@ -51,7 +51,7 @@ suites:
 	@echo $(SUITES)
 
 test-slow: ready-all ## the tests marked slow, without those of the next two
-	$(RERUN) -n 2 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
+	$(RERUN) -n 3 --dist loadgroup -m slow $(addprefix --ignore=tests/,$(SLOWER))
 
 test-observability: ready-all ## alerts, dashboards and runbooks against a real Prometheus
 	$(RERUN) tests/observability

@@ -34,6 +34,7 @@ def taken(kubernetes, objects: list[dict[str, Any]]) -> None:
     assert kubernetes.kubectl(*command, input="---\n".join(texts)).count("created") == len(texts)
 
 
+@pytest.mark.slow
 def test_every_object_is_valid(helm, kubernetes):
     taken(kubernetes, [each for each in rendered(helm) if each["kind"] not in {*OPTIONAL_KINDS, DEFINITION}])
     (definition,) = {yaml.safe_dump(each) for each in helm.template("orderfleet") if each["kind"] == DEFINITION}

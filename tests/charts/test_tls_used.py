@@ -104,6 +104,7 @@ async def test_pods_log_in_over_tls_and_encrypt(helm, addresses, ours, tmp_path,
     assert "Harbour Lane" in json.loads(order)["spec"]["address"]["street"]
 
 
+@pytest.mark.slow
 async def test_server_certificate_of_another_authority_is_rejected(helm, addresses, ours, tmp_path):
     theirs = certificates.ensure(tmp_path / "theirs")
     pod_files = PodFiles(tmp_path / "etc", ours, theirs)

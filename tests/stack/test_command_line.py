@@ -62,6 +62,7 @@ def test_stack_commands_from_up_to_down(orderfleet, folder: Path):
     assert "nothing was running" in orderfleet("down")
 
 
+@pytest.mark.slow
 def test_stack_commands_without_a_stack_say_what_to_do(orderfleet):
     assert "`orderfleet stack up` starts it" in orderfleet("status", status=5)
     assert "`orderfleet stack up` starts it" in orderfleet("logs", "api", status=5)

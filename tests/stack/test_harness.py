@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import asyncpg
+import pytest
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
@@ -55,6 +56,7 @@ async def test_dev_server_runs_workflows(temporal_client: Client, task_queues):
         assert await asyncio.wait_for(run, 90) == 0
 
 
+@pytest.mark.slow
 def test_api_server_serves_orders(kubernetes):
     assert kubernetes.kubectl("get", "orders.orderfleet.dev") == ""
     assert "NotFound" in kubernetes.kubectl_fails("get", "configmap", "nothing")

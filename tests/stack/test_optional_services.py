@@ -24,7 +24,7 @@ from support.prometheus_programs import program
 from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
-pytestmark = pytest.mark.xdist_group("optional-services")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("optional-services")]
 
 ROLES = (role("well"),)
 PROMETHEUS, COLLECTOR = OPTIONAL_SERVICES

@@ -18,7 +18,7 @@ from stack.fake_stack import role
 from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
-pytestmark = pytest.mark.xdist_group("ports")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ports")]
 
 ROLES = (role("well"), role("lingering"))
 PARTS = ("postgres", "temporal", "etcd", "kube-apiserver", "well", "lingering")
@@ -89,7 +89,6 @@ def test_parts_killed_together_keep_their_ports(running, parts):
     _up(running)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_every_killed_subset_keeps_its_ports(running):
     for parts in SUBSETS:

@@ -18,7 +18,7 @@ from support.polling import eventually_sync
 from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
-pytestmark = pytest.mark.xdist_group("running-stack")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("running-stack")]
 
 ROLES = (role("well"),)
 

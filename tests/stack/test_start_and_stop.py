@@ -16,6 +16,8 @@ from orderfleet_local.stack.processes import PART_MARK, STACK_MARK
 from stack.fake_stack import role
 from support.polling import eventually_sync
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("part", ["postgres", "kube-apiserver", "well"])
 def test_down_after_a_killed_starter_ends_every_process(folder, starter, part):

@@ -19,7 +19,7 @@ from stack.fake_stack import role
 from support.stack_folders import stack_folder
 
 # The tests share a stack, so they run in one worker.
-pytestmark = pytest.mark.xdist_group("unresponsive-parts")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("unresponsive-parts")]
 
 ROLES = (role("well"),)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from temporalio.api.enums.v1 import EventType
 
 from support.factories import AUTO
 from support.workflow_env import WorkflowTestEnv
 
 
+@pytest.mark.slow
 async def test_calls_of_providers_are_never_local_activities(running: WorkflowTestEnv) -> None:
     """A call that can block for long is a regular activity, which Temporal shows and which delays no signal."""
     handle = await running.start(running.order("k-1", review=AUTO))

@@ -24,6 +24,7 @@ def shipped_to(env: WorkflowTestEnv, order_id: str) -> list:
     return [parcel.address for parcel in env.carrier.parcels[f"ship-{order_id}"]]
 
 
+@pytest.mark.slow
 async def test_address_during_review_is_used(running: WorkflowTestEnv) -> None:
     handle = await running.start(running.order("a-1"))
     await running.until("a-1", lambda status: status.step is Step.MANUAL_REVIEW)
@@ -34,6 +35,7 @@ async def test_address_during_review_is_used(running: WorkflowTestEnv) -> None:
     assert shipped_to(running, "a-1") == [ELSEWHERE]
 
 
+@pytest.mark.slow
 async def test_address_during_charge_is_used(running: WorkflowTestEnv) -> None:
     gate = Gate()
     running.provider.charging.before.append(gate)
@@ -174,6 +176,7 @@ async def test_address_of_a_raw_start_is_checked_by_the_settings_of_the_worker()
     assert not problems(frozen, address_checks=strict)
 
 
+@pytest.mark.slow
 async def test_address_at_any_time_is_accepted_or_rejected(running: WorkflowTestEnv) -> None:
     async def one(number: int) -> None:
         order_id = f"a-7-{number}"

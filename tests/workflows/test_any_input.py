@@ -184,6 +184,7 @@ def arguments(raw_env: RawPayloadEnv) -> list[list[Payload]]:
     return [*([each] for _, each in raw_env.sent), [], *several]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workflow", WORKFLOWS)
 async def test_start_with_invalid_input_fails_with_expected_arguments(raw_env: RawPayloadEnv, workflow: str) -> None:
     async def one(args: list[Payload]) -> None:
@@ -217,6 +218,7 @@ def sweeps(payload: Payload) -> bool:
     return payload.data.startswith(b"{") and payload.metadata["encoding"] == b"json/plain"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workflow", WORKFLOWS)
 @pytest.mark.timeout(600)
 async def test_handler_with_any_input_fails_no_workflow_task(raw_env: RawPayloadEnv, workflow: str) -> None:

@@ -183,6 +183,7 @@ async def test_address_between_prepare_and_dispatch_is_used(pausable: PausableWo
     assert (await env.recorded("t-6")).status.address == ELSEWHERE
 
 
+@pytest.mark.slow
 async def test_cancel_between_prepare_and_dispatch_cancels(pausable: PausableWorkers, preparing: Gate) -> None:
     preparing.opened.clear()
     env = pausable.env

@@ -58,6 +58,7 @@ async def everything(temporal: Client, order_id: str) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 async def test_history_of_any_order_has_no_personal_data(
     temporal_address: str, temporal_client: Client, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:
@@ -184,6 +185,7 @@ async def test_worker_without_key_reports_it_and_loses_nothing(
         assert recorded.status.address == ELSEWHERE
 
 
+@pytest.mark.slow
 async def test_activities_without_key_fail_no_order(
     temporal_address: str, postgres_url: str, task_queues: Any, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ def faulty(temporal_client: Client, postgres_url: str, task_queues) -> Faulty:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("kind", ["error", "hang"])
 async def test_step_without_attempts_left_fails_the_order_refunded(faulty: Faulty, step: str, kind: str) -> None:
@@ -56,6 +57,7 @@ async def test_step_without_attempts_left_fails_the_order_refunded(faulty: Fault
         assert recorded_attempts == sorted(once * shipments)
 
 
+@pytest.mark.slow
 async def test_fewer_faults_than_attempts_are_retried(faulty: Faulty) -> None:
     async with faulty("all:error=0.3;seed=4") as running:
         many = StepPolicy(attempts=30, initial_interval="10ms", maximum_interval="10ms")

@@ -152,6 +152,7 @@ def faultless_server(tmp_path: Path) -> Iterator[ProviderServer]:
         yield made
 
 
+@pytest.mark.slow
 async def test_charge_that_arrives_after_a_refusal_takes_no_money(
     temporal_client: Client, postgres_url: str, task_queues: Any, faultless_server: ProviderServer
 ) -> None:

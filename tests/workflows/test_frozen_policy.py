@@ -30,6 +30,7 @@ async def test_running_order_keeps_its_settings(running: WorkflowTestEnv) -> Non
     assert len(running.provider.charging.before) == 5 - 1
 
 
+@pytest.mark.slow
 async def test_order_with_thousands_of_signals_ships(running: WorkflowTestEnv) -> None:
     order = running.order("p-2", policy=quick_policy(running.settings, changes_per_run=400))
     handle = await running.start(order)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from orderfleet.domain.order import Delivery, Review
 from orderfleet.domain.shipment import CarrierUpdate, ParcelState
 from orderfleet.domain.status import ShipmentStatus, Step
@@ -20,6 +22,7 @@ def delivered(order_id: str) -> CarrierUpdate:
     return DELIVERED.model_copy(update={"shipment_id": f"shipping-{order_id}-1"})
 
 
+@pytest.mark.slow
 async def test_review_deadline_after_continue_as_new_is_kept(skipping: WorkflowTestEnv) -> None:
     policy = quick_policy(skipping.settings, changes_per_run=5)
     order = skipping.order("l-1", policy=policy, review=Review(timeout=timedelta(hours=10)))
@@ -102,6 +105,7 @@ async def test_carrier_updates_are_recorded_once_and_in_sequence(running: Workfl
     ]
 
 
+@pytest.mark.slow
 async def test_unconfirmed_delivery_ends_shipped_with_error(skipping: WorkflowTestEnv) -> None:
     handle = await skipping.start(skipping.order("l-5", review=AUTO, delivery=Delivery(confirm=True)))
     status = await handle.result()

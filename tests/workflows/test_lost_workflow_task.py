@@ -8,6 +8,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from temporalio.client import Client
 
 from orderfleet.domain.status import Step
@@ -16,6 +17,7 @@ from support.programs import module_environment
 from support.workflow_env import workflow_test_env
 
 
+@pytest.mark.slow
 async def test_workflow_task_lost_after_write_is_replaced_by_its_second_run(
     temporal_client: Client, temporal_address: str, postgres_url: str, task_queues: Any
 ) -> None:

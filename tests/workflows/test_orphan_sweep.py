@@ -106,6 +106,7 @@ async def _until_terminated(made: WorkflowTestEnv, order_id: str) -> None:
     await eventually(lambda: made.temporal.count_workflows(query), lambda counted: counted.count == 1)
 
 
+@pytest.mark.slow
 async def test_orphans_on_more_than_one_page_are_all_compensated_once(
     swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
@@ -136,6 +137,7 @@ async def test_an_orphan_that_visibility_does_not_show_is_found_in_the_database(
     assert (await swept.recorded(waiting)).status.completed_at is None
 
 
+@pytest.mark.slow
 async def test_the_check_of_unfinished_orders_continues_where_the_run_before_ended(
     swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
@@ -154,6 +156,7 @@ async def test_the_check_of_unfinished_orders_continues_where_the_run_before_end
     assert sorted(order_workflows.started) == [names.compensation_workflow_id(order) for order in orders]
 
 
+@pytest.mark.slow
 async def test_a_run_looks_back_from_the_start_of_the_run_before_by_the_lag_of_visibility(
     swept: WorkflowTestEnv, order_workflows: Observed
 ) -> None:
@@ -171,6 +174,7 @@ async def test_a_run_looks_back_from_the_start_of_the_run_before_by_the_lag_of_v
     assert second - first == FIRST_LOOK_BACK - OVERLAP
 
 
+@pytest.mark.slow
 async def test_an_order_of_a_workflow_with_another_id_is_left_alone_while_that_runs(
     swept: WorkflowTestEnv, order_id: str
 ) -> None:
@@ -193,6 +197,7 @@ async def test_an_order_of_a_workflow_with_another_id_is_left_alone_while_that_r
     await swept.until_recorded(order_id, lambda status: status.ended)
 
 
+@pytest.mark.slow
 async def test_an_order_of_another_run_is_left_alone_while_that_runs(swept: WorkflowTestEnv, order_id: str) -> None:
     workflow_id = names.order_workflow_id(order_id)
 
@@ -225,6 +230,7 @@ async def test_an_order_without_any_workflow_is_counted_and_left_as_it_is(
     assert (await swept.recorded(order_id)).status.completed_at is None
 
 
+@pytest.mark.slow
 async def test_a_sweep_whose_activity_fails_halfway_continues_from_its_last_page(
     swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
@@ -239,6 +245,7 @@ async def test_a_sweep_whose_activity_fails_halfway_continues_from_its_last_page
     assert len(order_workflows.started) == 7
 
 
+@pytest.mark.slow
 async def test_a_sweep_that_is_terminated_is_followed_by_the_next(
     swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
@@ -267,6 +274,7 @@ async def test_a_sweep_that_is_terminated_is_followed_by_the_next(
         await _schedule(swept).delete()
 
 
+@pytest.mark.slow
 async def test_a_compensation_id_of_another_origin_is_replaced_by_a_numbered_one(
     swept: WorkflowTestEnv, order_id: str
 ) -> None:

@@ -66,6 +66,7 @@ async def test_cancel_between_shipments_refunds(running: WorkflowTestEnv) -> Non
     assert running.provider.balance("pay-r-3") == int(shipped)
 
 
+@pytest.mark.slow
 async def test_deadline_after_charge_refunds(running: WorkflowTestEnv) -> None:
     running.carrier.booking.always = fails(CarrierUnavailable("come back later"))
     policy = quick_policy(running.settings, dispatch_carrier=StepPolicy(attempt_timeout="2s", initial_interval="30s"))

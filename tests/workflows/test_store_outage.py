@@ -27,6 +27,7 @@ async def flaky(
         yield made, outage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("when", ["unavailable", "lost"])
 async def test_store_outage_in_any_call_uses_no_attempt(
@@ -60,6 +61,7 @@ async def test_ended_order_during_outage_keeps_its_last_error(flaky: tuple[Workf
     assert (await running.recorded("o-last-word")).status.last_error is None
 
 
+@pytest.mark.slow
 async def test_attempts_before_outage_count_toward_the_limit(flaky: tuple[WorkflowTestEnv, StoreOutage]) -> None:
     running, outage = flaky
 
@@ -103,6 +105,7 @@ async def test_attempts_before_outage_count_in_status_and_database(
         assert status.retries == recorded.retries == {"dispatch_carrier": 1}
 
 
+@pytest.mark.slow
 async def test_attempts_after_outage_continue_the_count(flaky: tuple[WorkflowTestEnv, StoreOutage]) -> None:
     running, outage = flaky
 

@@ -90,6 +90,7 @@ async def test_refund_is_made_when_another_type_of_workflow_has_its_id_and_memo(
     await foreign.terminate()
 
 
+@pytest.mark.slow
 async def test_refund_is_made_when_many_of_its_workflow_ids_are_in_use(running: WorkflowTestEnv, order_id: str) -> None:
     taken = [names.refund_workflow_id(f"pay-{order_id}", number) for number in range(1, 8)]
     foreign = [await _foreign(running, "Another", workflow_id) for workflow_id in taken]
@@ -100,6 +101,7 @@ async def test_refund_is_made_when_many_of_its_workflow_ids_are_in_use(running: 
         await handle.terminate()
 
 
+@pytest.mark.slow
 async def test_refund_is_started_again_when_the_one_before_was_terminated(
     running: WorkflowTestEnv, order_id: str
 ) -> None:

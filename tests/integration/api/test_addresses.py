@@ -46,6 +46,7 @@ def ids(address: object) -> str:
     return str(address)[:50].encode("ascii", "replace").decode() if isinstance(address, dict) else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", [*PRINTED, *WORLD], ids=ids)
 async def test_address_is_accepted_as_written_at_start_and_by_change(api, running, order_id, new_order, until, address):
     changed_id, wanted = f"{order_id}-changed", Address.model_validate(address)

@@ -39,6 +39,7 @@ MAX_ROUNDS = 30
 LONG = settings(CHAINS, max_examples=8, stateful_step_count=15)
 
 
+@pytest.mark.slow
 async def test_requests_that_follow_links_conform_to_the_document(process, running):
     seen = await asyncio.to_thread(follow_links, await document(process), process, CHAINS)
     assert seen.total() > 1

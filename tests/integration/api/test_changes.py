@@ -81,6 +81,7 @@ async def test_change_of_an_unknown_order_is_404(api, order_id):
             assert answer.status_code == 404, change
 
 
+@pytest.mark.slow
 async def test_change_without_a_worker_is_queued_and_applied_when_one_runs(api, workers, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)

@@ -22,6 +22,7 @@ async def test_order_of_thousands_of_items_ships(api, running, order_id, until):
     assert len(parcel.items) == 5000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "status"), [(33_000, 422), (60_000, 413)])
 async def test_order_too_large_for_temporal_is_rejected(api, order_id, count, status):
     async with api() as caller:

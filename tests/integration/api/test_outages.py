@@ -154,6 +154,7 @@ def needing_either(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable[h
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "silent"])
 async def test_temporal_outage_is_503_within_two_seconds_until_it_recovers(
     api, running, temporal_line, order_id, new_order, how
@@ -176,6 +177,7 @@ async def test_temporal_outage_is_503_within_two_seconds_until_it_recovers(
         await running.until_recorded(order_id, lambda status: status.ended)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "silent"])
 async def test_postgres_outage_is_503_within_two_seconds_until_it_recovers(
     api, running, postgres_line, postgres_url, order_id, new_order, until, how
@@ -221,6 +223,7 @@ async def provider() -> AsyncIterator[IdentityProvider]:
         yield server
 
 
+@pytest.mark.slow
 async def test_identity_provider_and_temporal_that_hang_share_the_deadline(
     api, running, temporal_line, provider, order_id, new_order
 ):

@@ -106,6 +106,7 @@ def memory(process: RoleProcess) -> int:
     return int(psutil.Process(process.process.pid).memory_info().rss)
 
 
+@pytest.mark.slow
 async def test_watchers_that_stop_reading_delay_no_other_and_get_the_latest_state(process, record):
     await receive(record)
     async with AsyncExitStack() as stack:

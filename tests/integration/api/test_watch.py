@@ -168,6 +168,7 @@ async def test_stream_ends_when_its_token_is_revoked(api, record, tmp_path, chan
         assert (await caller.get("/orders/ord-1/watch", headers=authorized(TOKENS["ada"]))).status_code == 401
 
 
+@pytest.mark.slow
 async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
     monkeypatch.setattr(jwt_module, "LEEWAY_SECONDS", 0)
     await receive(record)

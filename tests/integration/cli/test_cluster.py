@@ -29,6 +29,7 @@ def shell(monkeypatch, tmp_path, kubernetes):
     monkeypatch.delenv("KUBECONFIG", raising=False)
 
 
+@pytest.mark.slow
 def test_find_order_without_a_local_stack_uses_the_current_context(monkeypatch, kubernetes):
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     kubernetes.kubectl("apply", "-f", "-", input=json.dumps(ORDER))
@@ -38,6 +39,7 @@ def test_find_order_without_a_local_stack_uses_the_current_context(monkeypatch, 
         find_order(f"{kubernetes.namespace}/o-2", Settings())
 
 
+@pytest.mark.slow
 def test_find_order_without_access_raises_the_cause(monkeypatch, tmp_path):
     with pytest.raises(KubernetesUnavailable, match="there is no kubeconfig; set KUBECONFIG"):
         find_order("shop/o-1", Settings())

@@ -41,6 +41,7 @@ async def test_completion_offers_order_ids_newest_first(orders, orderfleet, monk
     assert (result.code, result.out.split(), result.err) == (0, ["shop-2", "shop-1"], "")
 
 
+@pytest.mark.slow
 def test_completion_without_an_order_store_prints_nothing(environment):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from support.factories import ADDRESS_JSON
 
 
+@pytest.mark.slow
 async def test_start_of_a_too_large_order_is_rejected_with_the_field(orderfleet, order_id, tmp_path):
     order = {
         "apiVersion": "orderfleet.dev/v1alpha1",

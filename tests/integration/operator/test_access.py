@@ -83,6 +83,7 @@ async def test_operator_with_three_rbac_rules_ships_order(shop, workers, account
     assert (await shop.reasons(name))[0] == "Started"
 
 
+@pytest.mark.slow
 async def test_rotated_credentials_are_read_again(shop, workers, account):
     before, after = shop.name(), shop.name()
     async with shop.operator():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from support.factories import ADDRESS_JSON, order_manifest
 from support.operator_env import condition, ended, step
 from support.polling import eventually
 
 
+@pytest.mark.slow
 async def test_second_order_with_the_same_id_conflicts_and_leaves_the_first_alone(shop, workers):
     first, second = shop.name("first"), shop.name("second")
     async with shop.operator():

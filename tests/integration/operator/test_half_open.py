@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
+import pytest
 from pydantic import SecretStr
 
 from orderfleet.services.workflow_client import Change
@@ -20,6 +21,7 @@ RECONNECTS_WITHIN = 40
 """Seconds: more than the timeout for a busy machine, less than the 70 of kopf's own timeout."""
 
 
+@pytest.mark.slow
 async def test_half_open_watch_reconnects_after_inactivity_timeout(shop, workers, api_server_proxy) -> None:
     async with shop.operator(operator_watch_silence=timedelta(seconds=INACTIVITY_TIMEOUT)) as operator:
         before, after = shop.name(), shop.name()
@@ -31,6 +33,7 @@ async def test_half_open_watch_reconnects_after_inactivity_timeout(shop, workers
         await eventually(lambda: after in {key.name for key in operator.cache}, seconds=RECONNECTS_WITHIN)
 
 
+@pytest.mark.slow
 async def test_half_open_change_feed_reconnects(shop, workers, postgres_url) -> None:
     parts = urlsplit(postgres_url)
     async with tcp_proxy("127.0.0.1", parts.port or 5432) as postgres:

@@ -69,6 +69,7 @@ async def test_slow_order_is_shipped_with_few_writes(shop, workers):
     assert sum(shop.patches(name).values()) <= WRITES["approved at creation"]
 
 
+@pytest.mark.slow
 async def test_status_is_written_within_a_second_of_the_record(shop, workers):
     loop, took = asyncio.get_running_loop(), []
     async with shop.operator() as operator:
@@ -202,6 +203,7 @@ async def test_rejected_change_is_shown_and_the_order_continues(shop, workers):
     assert parcel.address.street == ADDRESS_JSON["street"]
 
 
+@pytest.mark.slow
 async def test_pending_refund_is_shown_until_refunded(shop, workers):
     refunding = Gate()
     workers.provider.refunding.always = refunding
@@ -220,6 +222,7 @@ async def test_pending_refund_is_shown_until_refunded(shop, workers):
     assert (await shop.reasons(name))[-1] == "Refunded"
 
 
+@pytest.mark.slow
 async def test_ten_changes_in_a_second_are_applied_with_few_writes(shop, workers):
     name = shop.name()
     async with shop.operator():

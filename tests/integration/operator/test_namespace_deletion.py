@@ -30,6 +30,7 @@ async def delete_namespace(shop) -> None:
     await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
 
 
+@pytest.mark.slow
 async def test_operator_stopped_by_deletion_of_its_namespace_cancels_and_removes_its_orders(shop, workers):
     names = [shop.name() for _ in range(5)]
     orphan = shop.name("orphan")
@@ -83,6 +84,7 @@ async def test_orders_of_another_operator_are_not_changed(shop, workers):
     assert "deletionTimestamp" not in order["metadata"]
 
 
+@pytest.mark.slow
 async def test_orders_without_durable_cancel_keep_finalizer_until_another_operator_cancels(shop, workers):
     name = shop.name()
     async with shop.operator():

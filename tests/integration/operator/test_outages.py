@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import urlsplit, urlunsplit
 
+import pytest
 from pydantic import SecretStr
 
 from orderfleet.services.workflow_client import Change
@@ -37,6 +38,7 @@ async def test_created_while_temporal_is_unavailable_is_shipped_later(shop, work
     assert (await shop.reasons(name))[0] == "TemporalUnavailable"
 
 
+@pytest.mark.slow
 async def test_edited_while_temporal_is_unavailable_is_applied_later(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
@@ -58,6 +60,7 @@ async def test_edited_while_temporal_is_unavailable_is_applied_later(shop, worke
     assert condition(done, "Ready") == ("True", "Shipped")
 
 
+@pytest.mark.slow
 async def test_deleted_while_temporal_is_unavailable_exists_until_cancel_is_durable(shop, workers, temporal_address):
     host, port = temporal_address.split(":")
     name = shop.name()
@@ -78,6 +81,7 @@ async def test_deleted_while_temporal_is_unavailable_exists_until_cancel_is_dura
     assert status.canceled
 
 
+@pytest.mark.slow
 async def test_created_while_postgres_is_unavailable_is_shipped_later(shop, workers, postgres_url):
     name = shop.name()
     async with tcp_proxy("127.0.0.1", urlsplit(postgres_url).port or 5432) as postgres:

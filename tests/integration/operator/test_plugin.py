@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.factories import order_manifest
 from support.operator_env import ended, step
 from support.scripted_providers import Gate
@@ -28,6 +30,7 @@ async def order(shop, *arguments: str) -> tuple[int, str, str]:
     return result.returncode, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 async def test_address_and_approval_then_watch_and_events(shop, workers):
     name = shop.name()
     async with shop.operator():
@@ -50,6 +53,7 @@ async def test_address_and_approval_then_watch_and_events(shop, workers):
     assert "Shipped" in out
 
 
+@pytest.mark.slow
 async def test_order_is_named_by_its_workflow_id_where_no_order_has_that_name(shop, workers):
     plain, other = shop.name(), shop.name()
     async with shop.operator():
@@ -81,6 +85,7 @@ async def test_rejected_cancel_exits_with_cause(shop, workers):
     assert err == f"order {name}: rejected: the package is already dispatched\n"
 
 
+@pytest.mark.slow
 async def test_errors_come_from_kubectl_and_wait_times_out(shop):
     code, _, err = await order(shop, "approve", "missing")
     assert code == 1

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 
+import pytest
+
 from orderfleet.observability.metrics import CATALOG, Exposer
 from support.factories import order_manifest
 from support.metric_samples import scrape
 from support.operator_env import ended, step
 
 
+@pytest.mark.slow
 async def test_operator_becomes_ready_and_exits_with_0_on_sigterm(shop, workers, processes):
     name = shop.name()
     operator = await processes.operator()
@@ -24,6 +27,7 @@ async def test_operator_becomes_ready_and_exits_with_0_on_sigterm(shop, workers,
     assert "Traceback" not in operator.log.read_text()
 
 
+@pytest.mark.slow
 async def test_operator_after_kill_of_another_ships_all_orders(shop, workers, processes):
     names = [shop.name() for _ in range(8)]
     killed = await processes.operator()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orderfleet.operator.crd import OrderResource, order_input
 from orderfleet.services.workflow_client import Change
 from support.factories import ADDRESS_JSON, order_manifest
@@ -74,6 +76,7 @@ async def test_operator_stopped_after_last_status_adds_ended_label(shop, workers
     assert sum(shop.patches(name).values()) - before == 1
 
 
+@pytest.mark.slow
 async def test_restart_with_current_statuses_writes_nothing(shop, workers):
     names = [shop.name() for _ in range(5)]
     async with shop.operator():

@@ -33,6 +33,7 @@ def names(operator) -> set[str]:
     return {key.name for key in operator.cache}
 
 
+@pytest.mark.slow
 async def test_operators_handle_orders_by_shard_and_default_handles_the_rest(shop, workers):
     own, other, unlabelled = shop.name("own"), shop.name("other"), shop.name("unlabelled")
     async with shop.operator(operator_selector=A) as a, shop.operator(operator_selector=REST) as rest:
@@ -66,6 +67,7 @@ async def test_running_order_that_changes_its_shard_continues_with_other_operato
     assert workers.provider.charges == {f"pay-{name}": 1}
 
 
+@pytest.mark.slow
 async def test_order_that_changes_its_shard_repeatedly_is_shipped_once(shop, workers):
     orders = [shop.name() for _ in range(4)]
     async with shop.operator(operator_selector=A), shop.operator(operator_selector=REST):
@@ -90,6 +92,7 @@ async def test_order_deleted_after_shard_change_is_canceled_and_removed(shop, wo
     assert (await asyncio.wait_for(workers.handle(name).result(), 60)).canceled
 
 
+@pytest.mark.slow
 async def test_operator_that_missed_shard_change_drops_order_at_next_write(shop, workers):
     name = shop.name()
     async with shop.operator(operator_selector=A) as stale, shop.operator(operator_selector=REST):
@@ -128,6 +131,7 @@ async def test_shard_without_operator_does_not_delay_others(shop, workers, proce
     assert workers.provider.charges == {f"pay-{name}": 1 for name in (first, second, *others)}
 
 
+@pytest.mark.slow
 async def test_invalid_selector_ends_process_and_names_setting(processes):
     operator = await processes.operator(ORDERFLEET_OPERATOR_SELECTOR="shard in a")
     assert await operator.ends() == 2

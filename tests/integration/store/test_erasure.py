@@ -165,6 +165,7 @@ async def test_owner_cannot_change_an_event_without_the_erasing_setting(
         await owner.close()
 
 
+@pytest.mark.slow
 async def test_erase_and_prune_commands_print_their_results(started_fleet: WorkflowTestEnv, postgres_url: str) -> None:
     ended = await ship_order(started_fleet)
     running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import pytest
 
 from orderfleet.domain.status import Step
 from orderfleet.store.feed import PostgresChangeFeed
@@ -44,6 +45,7 @@ async def test_server_killed_while_the_feed_listens_loses_no_change(own_server: 
                     await follower.wait_for_version("ord-1", version)
 
 
+@pytest.mark.slow
 async def test_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=4)) as database:
         record = OrderWrites(database)

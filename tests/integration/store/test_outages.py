@@ -41,6 +41,7 @@ async def test_unknown_host_is_store_unavailable() -> None:
             await OrderReads(database).order("ord-1")
 
 
+@pytest.mark.slow
 async def test_server_that_hangs_is_store_unavailable_within_the_timeout(own_server: Any, own_url: str) -> None:
     async with opened(own_url, seconds=4) as database:
         record = OrderWrites(database)
@@ -114,6 +115,7 @@ async def test_idle_connection_killed_by_the_server_is_replaced(postgres_url: st
         await eventually(heals)
 
 
+@pytest.mark.slow
 async def test_exhausted_pool_is_store_unavailable(postgres_url: str) -> None:
     async with opened(postgres_url, pool_size=1, seconds=4) as database:
         pool = await database._opened()

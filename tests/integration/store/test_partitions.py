@@ -133,6 +133,7 @@ async def test_interrupted_prune_continues_and_keeps_events_of_new_orders(
     assert len(await reads.events("jan-3")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_months")
 async def test_prune_does_not_wait_for_a_long_reader(
     record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str

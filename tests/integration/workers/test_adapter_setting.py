@@ -33,6 +33,7 @@ def test_worker_without_adapter_setting_exits(kind: str, chosen: dict[str, str],
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 async def test_simulated_adapters_outside_a_local_stack_run_and_are_logged(processes: RoleProcesses) -> None:
     chosen = {"ORDERFLEET_PAYMENT_PROVIDER": "simulated", "ORDERFLEET_CARRIER": "simulated"}
     worker = await processes.worker("all", ORDERFLEET_ENVIRONMENT="production", **chosen)

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from datetime import timedelta
 
+import pytest
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
@@ -14,6 +15,7 @@ from support.polling import eventually
 from support.role_processes import RoleProcesses
 
 
+@pytest.mark.slow
 async def test_order_worker_waits_until_temporal_knows_its_namespace(
     processes: RoleProcesses, temporal_client: Client
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from temporalio.client import Client, WorkflowFailureError
 
 from orderfleet.domain.order import Review, ReviewMode
@@ -23,6 +24,7 @@ FAULTS = "charge:error=0.5;dispatch_carrier:hang=0.4,length=2s;seed=2"
 DAY = 86400
 
 
+@pytest.mark.slow
 async def test_workers_expose_metrics_of_their_orders(
     processes: RoleProcesses, temporal_client: Client, task_queues: Any
 ) -> None:

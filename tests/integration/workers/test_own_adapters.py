@@ -31,6 +31,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.slow
 async def test_adapters_of_a_package_charge_and_ship(
     processes: RoleProcesses, temporal_client: Client, task_queues: Any, installed: Path
 ) -> None:
@@ -45,6 +46,7 @@ async def test_adapters_of_a_package_charge_and_ship(
     assert (status.shipments[0].carrier, status.shipments[0].tracking_number) == ("acme", "ACME-ship-own-1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "variable", "message"),
     [

@@ -32,6 +32,7 @@ def server(tmp_path: Path, token_file: Path) -> Iterator[ProviderServer]:
         yield made
 
 
+@pytest.mark.slow
 async def test_order_over_http_is_charged_and_shipped_once_after_retry_after(
     processes: RoleProcesses, temporal_client: Client, task_queues: Any, server: ProviderServer, token_file: Path
 ) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from temporalio.client import Client
 
 from orderfleet.domain.status import OrderStatus, Step
@@ -26,6 +27,7 @@ def charges(ledger: Path) -> int:
     return 0
 
 
+@pytest.mark.slow
 async def test_separate_workers_ship_and_drain_to_zero(
     processes: RoleProcesses, temporal_client: Client, task_queues: Any, ledger: Path
 ) -> None:
@@ -47,6 +49,7 @@ async def test_separate_workers_ship_and_drain_to_zero(
         assert "drained" in worker.log.read_text()
 
 
+@pytest.mark.slow
 async def test_sigterm_lets_a_charge_in_progress_finish(
     processes: RoleProcesses, temporal_client: Client, task_queues: Any, ledger: Path
 ) -> None:
