@@ -16,8 +16,8 @@ from temporalio.client import Client, WorkflowFailureError
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.order import Address, Customer
-from orderfleet.domain.status import OrderStatus, Source, Step
-from orderfleet.services.errors import TemporalUnavailable
+from orderfleet.domain.status import OrderStatus, Step
+from orderfleet.services.errors import Source, TemporalUnavailable
 from orderfleet.services.inspection import OrderInspector
 from orderfleet.services.orders import OrderService
 from orderfleet.services.workflow_client import Change, OrderClient
