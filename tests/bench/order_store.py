@@ -154,6 +154,7 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
             (
                 *(order_id, f"order-{order_id}", "run", "run", f"shop/{order_id}", "", "", "", ""),
                 *(as_json(ITEMS), as_json(ADDRESS), payment, 1, "USD", received, now - timedelta(seconds=1), None),
+                *("", "[]"),
             ),
         ),
         ("record", (order_id, progress(2, Step.CHARGE, EventKind.VALIDATED, EventKind.APPROVED))),
