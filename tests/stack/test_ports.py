@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from orderfleet_local.stack import lifecycle, ports, processes, state
 from orderfleet_local.stack.errors import PartFailed
 from orderfleet_local.stack.launch import get
+from orderfleet_local.stack.roles import Role
 from orderfleet_local.stack.state import StackState
 from stack.fake_stack import role
 from support.stack_folders import stack_folder
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ports")]
 
 ROLES = (role("well"), role("lingering"))
 PARTS = ("postgres", "temporal", "etcd", "kube-apiserver", "well", "lingering")
+DEFAULT_PORTS = {15432, 7233, 8233, 12379, 16443}
 SUBSETS = [subset for size in range(2, len(PARTS)) for subset in itertools.combinations(PARTS, size)]
 SOME = [("temporal", "well"), ("postgres", "temporal"), ("etcd", "kube-apiserver", "lingering"), PARTS[:4]]
 
@@ -30,7 +33,7 @@ SOME = [("temporal", "well"), ("postgres", "temporal"), ("etcd", "kube-apiserver
 def _default_ports_in_use() -> Iterator[None]:
     """Use the default ports: a stack on one of them would lose it to another stack while its part is killed."""
     with ExitStack() as stack:
-        for port in (15432, 7233, 8233, 12379, 16443):
+        for port in DEFAULT_PORTS:
             blocker = stack.enter_context(socket.socket())
             blocker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
@@ -39,13 +42,26 @@ def _default_ports_in_use() -> Iterator[None]:
         yield
 
 
+def _ports(stack: StackState) -> set[int]:
+    return {port for part in stack.parts.values() for port in part.ports.values()}
+
+
+def _up_on_other_ports(folder: Path, roles: Sequence[Role]) -> StackState:
+    """Start a stack without default ports."""
+    while True:
+        with _default_ports_in_use():
+            started = lifecycle.up(folder=folder, roles=roles)
+        if DEFAULT_PORTS.isdisjoint(_ports(started)):
+            return started
+        # Another stack had the port when it was to be used here, and left it before this stack chose its ports.
+        lifecycle.down(folder=folder)
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[StackState]:
     """Yield a stack without default ports."""
     with stack_folder() as folder:
-        with _default_ports_in_use():
-            started = lifecycle.up(folder=folder, roles=ROLES)
-        yield started
+        yield _up_on_other_ports(folder, ROLES)
 
 
 def _kill(running: StackState, *parts: str) -> None:
@@ -132,10 +148,8 @@ def test_second_stack_has_other_ports(running):
     _kill(running, *PARTS)
     _up(running)
     with stack_folder() as folder:
-        with _default_ports_in_use():
-            other = lifecycle.up(folder=folder, roles=(role("well"),))
-        mine = {port for part in running.parts.values() for port in part.ports.values()}
-        assert not mine & {port for part in other.parts.values() for port in part.ports.values()}
+        other = _up_on_other_ports(folder, (role("well"),))
+        assert not _ports(running) & _ports(other)
         # Each of them restarts while the other one runs.
         _kill(running, "temporal", "well")
         _kill(other, "temporal", "well")

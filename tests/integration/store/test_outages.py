@@ -96,7 +96,7 @@ async def test_connection_killed_during_a_statement_is_store_unavailable(
 
         await eventually(killed)
         # asyncpg reports the server's message, or that the connection ended while it read it.
-        with pytest.raises(StoreUnavailable, match="administrator command|closed the connection"):
+        with pytest.raises(StoreUnavailable, match=r"administrator command|closed the connection"):
             await waiting
         assert (await database.fetch("select 1 as one"))[0]["one"] == 1
 
