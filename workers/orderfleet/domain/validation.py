@@ -114,7 +114,8 @@ def _of_adjustments(order: OrderInput) -> Iterator[str]:
             yield f"{where}.amount: has {places} decimals, {order.currency} has {exponent}; round it"
         if abs(amount) >= _PRICE_LIMIT:
             yield f"{where}.amount: {amount} is out of range; use at most 10 digits before the point"
-        if amount > 0 if adjustment.kind is AdjustmentKind.DISCOUNT else amount < 0:
+        is_discount = adjustment.kind is AdjustmentKind.DISCOUNT
+        if (is_discount and amount > 0) or (not is_discount and amount < 0):
             side = "above 0; write a discount as 0 or less" if amount > 0 else "below 0; only a discount can be"
             yield f"{where}.amount: {amount} is {side}"
         if adjustment.line and adjustment.line not in lines:
@@ -134,7 +135,9 @@ def _of_sums(order: OrderInput) -> Iterator[str]:
         if total < 0:
             above = amount_text(-total, order.currency)
             yield f"adjustments: the discounts of line {line!r} are {above} above its amount; lower them"
-    if 0 <= (of_lines := sum(lines.values())) < -divided:
+    of_lines = sum(lines.values())
+    # A sum below 0 has a line below 0, which is reported already.
+    if of_lines >= 0 and of_lines + divided < 0:
         above = amount_text(-divided - of_lines, order.currency)
         yield f"adjustments: the discounts are {above} above the amount of the items; lower them"
     if order.amount >= MAX_AMOUNT:
