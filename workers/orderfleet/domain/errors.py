@@ -54,6 +54,10 @@ class PaymentRefused(OrderfleetError):
     """The provider refused the charge permanently; nothing is charged. Never retried."""
 
 
+class AuthorizationLapsed(PaymentRefused):
+    """The authorization of a capture has lapsed or was released by the provider; nothing is captured. Never retried."""
+
+
 class PaymentVoided(OrderfleetError):
     """The payment id is voided and can never be charged. Never retried."""
 

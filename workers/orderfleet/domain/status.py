@@ -34,7 +34,13 @@ class PaymentStatus(StrEnum):
     """Status of a payment; `domain.transitions` has the allowed changes."""
 
     INIT = "INIT"
+    PENDING = "PENDING"
+    """Waits for the customer."""
+    AUTHORIZED = "AUTHORIZED"
+    PARTIALLY_CAPTURED = "PARTIALLY_CAPTURED"
     CHARGED = "CHARGED"
+    """Captured in full."""
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
     FAILED = "FAILED"
     VOIDED = "VOIDED"
     REFUNDING = "REFUNDING"

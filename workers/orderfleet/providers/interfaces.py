@@ -6,12 +6,25 @@ import an I/O library. The errors are those of `orderfleet.domain.errors`.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
+from orderfleet.domain.payment import (
+    AmountLimits,
+    Authorization,
+    Capture,
+    CaptureIntent,
+    CaptureMode,
+    Charge,
+    PaymentIntent,
+    ProviderPayment,
+    Refund,
+    RefundIntent,
+    VoidOutcome,
+)
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 
 
@@ -30,20 +43,60 @@ class AdapterSettings:
 
 
 class PaymentProvider(Protocol):
-    """A payment provider. The payment id is the idempotency key of every call.
+    """A payment provider. Every request has an idempotency key, its property `key`.
 
-    Raises `PaymentRefused` for a definite rejection, `PaymentVoided` for an id that was voided, and
-    `ProviderUnavailable` for everything that another attempt may resolve.
+    Raises `PaymentRefused` for a definite rejection, `PaymentVoided` for a charge or an authorization that was voided,
+    `AuthorizationLapsed` for a capture of one that lapsed, and `ProviderUnavailable` for everything that another
+    attempt may resolve.
     """
 
+    def limits(self, currency: str) -> AmountLimits:
+        """What the provider asks of an amount of a currency."""
+
     async def charge(self, payment: PaymentIntent) -> Charge:
-        """Charge once; the same payment id again returns the same charge."""
+        """Authorize and capture in one call, once; the same key again returns the same charge."""
+
+    async def authorize(self, payment: PaymentIntent) -> Authorization:
+        """Reserve the amount, once; the same key again returns the same authorization."""
+
+    async def capture(self, capture: CaptureIntent) -> Capture:
+        """Take money from an authorization, once; the same key again returns the same capture."""
+
+    async def refund(self, refund: RefundIntent) -> Refund:
+        """Return money that was captured, once; the same key again returns the same refund."""
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Close the payment id to every later charge, and refund what it had charged."""
+        """Close the charge or the authorization: it can never take money again.
 
-    async def refund(self, payment: PaymentIntent) -> None:
-        """Refund the whole charge, once."""
+        What was authorized is released, and what was captured and not refunded is refunded. This does not change
+        other authorizations of the payment.
+        """
+
+    async def look_up(self, payment: PaymentIntent) -> ProviderPayment | None:
+        """What the provider has of a charge or an authorization, by its reference or else its key.
+
+        Returns:
+            None if the provider has nothing of it.
+        """
+
+    def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
+        """Everything that was created or moved money in a time range, in any order."""
+
+
+@runtime_checkable
+class PreparesPayments(Protocol):
+    """A payment provider whose charges and authorizations have an id before they move money.
+
+    The id is stored before the charge, so that each later attempt finds the same one, also when the provider has
+    forgotten its idempotency keys.
+    """
+
+    async def prepare(self, payment: PaymentIntent, capture: CaptureMode) -> str:
+        """Create the charge or the authorization without moving money; the same key again may create another one.
+
+        Returns:
+            The provider's id of it, which later calls get as `payment.reference`.
+        """
 
 
 class Carrier(Protocol):
