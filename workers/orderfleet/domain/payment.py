@@ -192,7 +192,7 @@ class Movement(Contract):
 
     kind: MovementKind
     key: str = ""
-    """Our idempotency key; empty for a movement that was not made by us, such as a refund in the provider's dashboard."""
+    """Our idempotency key; empty for a movement that we did not ask for, such as a refund in a dashboard."""
     reference: ExternalName
     amount: MinorUnits
     at: datetime
