@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 
 from orderfleet.domain.base import Contract, ExternalName, Int64, OrderId, PaymentId
 from orderfleet.domain.money import minor_units, to_decimal
-from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.status import PaymentStatus, PendingCustomer
 
 
 def _in_minor_units(amount: Any, info: ValidationInfo) -> Any:
@@ -28,15 +28,6 @@ def _in_minor_units(amount: Any, info: ValidationInfo) -> Any:
 
 MinorUnits = Annotated[Int64, Field(ge=0)]
 """An amount in minor units of its currency."""
-
-
-class CaptureMode(StrEnum):
-    """When the money of an order is taken."""
-
-    IMMEDIATE = "immediate"
-    """In one charge, at the step `charge`."""
-    ON_SHIPMENT = "onShipment"
-    """Authorized at the step `charge`, captured before the dispatch."""
 
 
 class PaymentIntent(Contract):
@@ -63,15 +54,6 @@ class PaymentIntent(Contract):
     def key(self) -> str:
         """The idempotency key of the charge or the authorization: the payment id, and the number above 1."""
         return self.payment_id if self.number == 1 else f"{self.payment_id}/{self.number}"
-
-
-class PendingCustomer(Contract):
-    """A charge or an authorization that waits for the customer: 3-D Secure, a bank transfer."""
-
-    url: str = ""
-    """Where the customer goes on; empty if there is no such page."""
-    until: datetime | None = None
-    """When the provider gives up; None if it does not say."""
 
 
 class Charge(Contract):
@@ -190,7 +172,7 @@ class Movement(Contract):
 
     kind: MovementKind
     key: str = ""
-    """Our idempotency key; empty for a movement that we did not make, such as a refund in the provider's dashboard."""
+    """Our idempotency key; empty for a movement that Orderfleet did not make, such as a refund in a dashboard."""
     reference: ExternalName
     amount: MinorUnits
     at: datetime
