@@ -11,12 +11,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from orderfleet.domain.errors import BookingVoided
+from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     AmountLimits,
     Authorization,
     Capture,
     CaptureIntent,
-    CaptureMode,
     Charge,
     PaymentIntent,
     ProviderPayment,

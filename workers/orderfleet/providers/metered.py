@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 
+from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     AmountLimits,
     Authorization,
     Capture,
     CaptureIntent,
-    CaptureMode,
     Charge,
     PaymentIntent,
     ProviderPayment,
