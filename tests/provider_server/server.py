@@ -42,6 +42,7 @@ class Server:
         key = request.headers.get("Idempotency-Key", "")
         fault = self._plan.draw(path, key)
         call = {
+            "method": request.method,
             "path": path,
             "at": asyncio.get_running_loop().time(),
             "headers": dict(request.headers),

@@ -107,7 +107,7 @@ class Books:
             case ProviderStatus.VOIDED:
                 raise PaymentVoided(f"payment {payment.key} was voided")
             case state if state == _LAPSED:
-                raise AuthorizationLapsed(f"the authorization {payment.key} lapsed at {row['expires_at']}")
+                raise AuthorizationLapsed(f"the authorization {payment.key} has lapsed")
             case ProviderStatus.AUTHORIZED if not row["refuses_captures"]:
                 pass
             case state:
