@@ -15,8 +15,9 @@ from orderfleet.domain import names
 from orderfleet.domain.base import Contract
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
 from orderfleet.domain.order import Address, CaptureMode, Customer, Item, OrderInput
-from orderfleet.domain.payment import PaymentIntent, VoidOutcome
+from orderfleet.domain.payment import MinorUnits, PaymentIntent, VoidOutcome
 from orderfleet.domain.policy import AddressChecks
+from orderfleet.domain.refunds import RefundDecision, RefundLine, RefundStatus
 from orderfleet.domain.shipment import Booking, BookingState, Parcel, ShipmentRecord
 from orderfleet.domain.status import PaymentStatus, PendingCustomer, ShipmentStatus, Step
 
@@ -166,12 +167,42 @@ class VoidResult(StepResult):
     """None if the payment belongs to another order and is not voided."""
 
 
-class RefundInput(StepInput):
-    """Refund the whole charge."""
+class BeginRefundInput(StepInput):
+    """Decide about a refund that a client asked for, and reserve its amount."""
 
     payment: PaymentIntent
+    refund_id: str
+    amount: MinorUnits | None = None
+    """To refund; None to refund lines."""
+    lines: tuple[RefundLine, ...] = ()
+    reason: str = ""
+    pending: AuditEvent
+    """Recorded with the reservation, with the amount added to its detail."""
+
+
+class BeginRefundResult(StepResult):
+    """The decision about a refund."""
+
+    decision: RefundDecision
+
+
+class RefundInput(StepInput):
+    """Refund what was reserved under the refund's id, or everything that is left."""
+
+    payment: PaymentIntent
+    refund_id: str = names.ORDER_REFUND
     pending: AuditEvent
     done: AuditEvent
+    failed: AuditEvent | None = None
+    """Recorded if the provider refuses, with its reason added to the detail."""
+
+
+class RefundStepResult(StepResult):
+    """How a refund ended."""
+
+    status: RefundStatus = RefundStatus.REFUNDED
+    failure: str = ""
+    """Why the provider refused it; empty otherwise."""
 
 
 class PrepareInput(StepInput):

@@ -41,6 +41,8 @@ class EventKind(StrEnum):
     PAYMENT_VOIDED = "payment_voided"
     REFUND_PENDING = "refund_pending"
     REFUNDED = "refunded"
+    REFUND_FAILED = "refund_failed"
+    """The payment provider refused it permanently; its amount can be refunded again."""
     ADDRESS_CHANGED = "address_changed"
     CANCEL_REQUESTED = "cancel_requested"
     CHANGE_REJECTED = "change_rejected"

@@ -1,4 +1,4 @@
-"""Requests to and results of the payment provider, and the input of a refund.
+"""Requests to and results of the payment provider.
 
 Amounts are integers in minor units of the currency.
 """
@@ -12,11 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from orderfleet.domain import names
 from orderfleet.domain.base import Contract, ExternalName, Int64, OrderId, PaymentId
 from orderfleet.domain.money import minor_units, to_decimal
 from orderfleet.domain.order import PaymentMethod
-from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.status import PaymentStatus, PendingCustomer
 
 
@@ -226,16 +224,3 @@ class PaymentRecord(Contract):
     reference: str | None = None
     is_new: bool = False
     """Whether the call inserted the row. If so, no earlier attempt has called the provider."""
-
-
-class RefundOrder(Contract):
-    """Input of `RefundWorkflow`."""
-
-    order_id: OrderId
-    payment: PaymentIntent
-    reason: str
-    policy: OrderPolicy
-
-    def memo(self) -> dict[str, str]:
-        """Memo of the workflow, which distinguishes it from a workflow of another client with the same id."""
-        return {names.MEMO_ORDER_ID: self.order_id, names.MEMO_PAYMENT_ID: self.payment.payment_id}
