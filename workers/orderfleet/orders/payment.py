@@ -46,18 +46,23 @@ async def charge(ctx: OrderContext) -> None:
         OrderFailed: the payment was not charged, or is voided.
         OrderCanceled: a cancel was accepted, or the customer did not complete the payment in time.
     """
-    if not ctx.state.is_pending:
+    # A run that continues another one waits already.
+    pending = ctx.state.payment_status is PaymentStatus.PENDING
+    if not pending:
         ctx.state.enter(Step.CHARGE)
         ctx.state.payment_status = PaymentStatus.INIT
         payment = intent(ctx)
         ctx.journal.append(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.decimal_amount))
-        await _ask(ctx, _CHARGE)
-    if ctx.state.is_pending:
+        pending = await _ask(ctx, _CHARGE)
+    if pending:
         await _wait_for_customer(ctx)
 
 
-async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResult]) -> None:
+async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResult]) -> bool:
     """Run an activity that charges or looks up the payment, and take its result into the state.
+
+    Returns:
+        Whether the payment waits for the customer.
 
     Raises:
         OrderFailed: the payment was not charged, or is voided.
@@ -79,11 +84,12 @@ async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResul
         ctx.journal.rollback(begin)
         if is_look_up and not failed.final:
             # The payment still waits; the next look-up may have an answer.
-            return
+            return True
         await _not_charged(ctx, payment, failed)
         raise OrderFailed(f"charge: {failed}") from failed
     ctx.state.count_retries("charge", result.attempt)
     _take(ctx, result, done)
+    return result.status is PaymentStatus.PENDING
 
 
 def _take(ctx: OrderContext, result: ChargeResult, done: Draft) -> None:
@@ -111,7 +117,8 @@ async def _wait_for_customer(ctx: OrderContext) -> None:
     """
     state = ctx.state
     waits = backoff(ctx.policy.payment_look_ups)
-    while state.is_pending:
+    pending = True
+    while pending:
         until = state.pending_until or workflow.now()
         await ctx.wait_until(
             lambda: state.payment_updated or state.cancel_requested is not None,
@@ -120,9 +127,9 @@ async def _wait_for_customer(ctx: OrderContext) -> None:
         ctx.stop_if_canceled()
         state.payment_updated = False
         is_last = workflow.now() >= until
-        await _ask(ctx, _LOOK_UP)
+        pending = await _ask(ctx, _LOOK_UP)
         # The provider may have named a later end.
-        if is_last and state.is_pending and (state.pending_until or until) <= until:
+        if is_last and pending and (state.pending_until or until) <= until:
             raise OrderCanceled("the customer did not complete the payment in time")
 
 

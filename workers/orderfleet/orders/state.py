@@ -135,11 +135,6 @@ class OrderState(BaseModel):
         if step is not self.step:
             self.step = transitions.advance(self.step, step)
 
-    @property
-    def is_pending(self) -> bool:
-        """Whether the payment waits for the customer."""
-        return self.payment_status is PaymentStatus.PENDING
-
     def count_retries(self, step: str, attempt: int) -> None:
         """Add a step's retries to its count.
 
