@@ -71,7 +71,7 @@ class Books:
         Args:
             kind: `charge` or `authorize`.
             payment: to charge or to authorize.
-            course: what becomes of a new one.
+            course: of a new one.
 
         Raises:
             PaymentRefused: the key was used with other content.
