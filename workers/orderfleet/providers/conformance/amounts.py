@@ -16,7 +16,10 @@ def _currency(decimals: int) -> Case:
         currency = next((each for each in bench.options.currencies if EXPONENTS[each] == decimals), None)
         if currency is None:
             raise NotApplicable(f"no currency with {decimals} decimals is among the options")
-        payment, part = bench.payment(currency), bench.amount(currency, 1)
+        # An amount whose last digits a wrong number of decimals would lose.
+        step, payment = bench.provider.limits(currency).step, bench.payment(currency)
+        payment = payment.model_copy(update={"amount": payment.amount + 7 * step})
+        part = bench.amount(currency, 1) + 3 * step
         await bench.call(bench.provider.charge, payment)
         await bench.call(bench.provider.refund, bench.refund_of(payment, part))
         books = await bench.books(payment)

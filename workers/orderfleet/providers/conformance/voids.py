@@ -54,7 +54,7 @@ async def _late_authorization(bench: Bench) -> None:
 
 async def _charge_again(bench: Bench) -> None:
     payment = await charged(bench)
-    await _void(bench, payment, VoidOutcome.REFUNDED)
+    await bench.call(bench.provider.void, payment)
     await bench.refused(bench.provider.charge, payment, PaymentVoided, "a charge after it was voided")
 
 
@@ -106,9 +106,21 @@ CASES: Final = (
     Case("void-of-authorization", "a void releases an authorization", _authorization),
     Case("void-of-pending", "a void ends what waits for the customer", _pending),
     Case("charge-late-after-void", "a charge that arrives after its void is rejected as voided", _late_charge),
-    Case("authorize-late-after-void", "so is an authorization", _late_authorization),
-    Case("charge-again-after-void", "so is a repeated charge", _charge_again),
-    Case("capture-after-void", "so is a capture", _late_capture),
-    Case("refund-after-void", "so is a new refund, because everything is refunded", _late_refund),
+    Case(
+        "authorize-late-after-void",
+        "an authorization that arrives after its void is rejected as voided",
+        _late_authorization,
+    ),
+    Case(
+        "charge-again-after-void",
+        "a charge that was made and voided is rejected as voided when it is repeated",
+        _charge_again,
+    ),
+    Case("capture-after-void", "a capture that arrives after the void is rejected as voided", _late_capture),
+    Case(
+        "refund-after-void",
+        "a new refund after the void is rejected as voided, because everything is refunded",
+        _late_refund,
+    ),
     Case("void-leaves-next-authorization", "a void leaves the next authorization of the payment", _next_authorization),
 )
