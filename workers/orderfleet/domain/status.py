@@ -69,8 +69,43 @@ class ShipmentStatus(StrEnum):
     PREPARED = "prepared"
     DISPATCHED = "dispatched"
     DELIVERED = "delivered"
+    PARKED = "parked"
+    """Stopped before its dispatch, because the payment was not captured. The order is held, and continues with it."""
     CANCELED = "canceled"
     FAILED = "failed"
+
+
+class PendingCustomer(Contract):
+    """A charge or an authorization that waits for the customer: 3-D Secure, a bank transfer."""
+
+    url: str = ""
+    """Where the customer goes on; empty if there is no such page."""
+    until: datetime | None = None
+    """When the provider gives up; None if it does not say."""
+
+
+class HoldName(StrEnum):
+    """Why an order waits before its dispatch."""
+
+    PAYMENT_REQUIRED = "payment_required"
+    """The payment provider refused the capture."""
+    CAPTURE_UNKNOWN = "capture_unknown"
+    """The provider did not answer whether it captured the payment."""
+
+
+class Hold(Contract):
+    """What an order waits for before its dispatch."""
+
+    name: HoldName
+    reason: str = Field(description="What happened, such as the provider's message.")
+    remedy: str = Field(description="What ends the hold.")
+    since: datetime
+    until: datetime = Field(description="When the order is canceled unless the hold has ended.")
+
+
+def is_none(value: object) -> bool:
+    """Whether a field that most orders lack is left out of JSON."""
+    return value is None
 
 
 class PaymentView(Contract):
@@ -80,6 +115,9 @@ class PaymentView(Contract):
     status: PaymentStatus | None = Field(default=None, description="None until the charge begins.")
     amount: Money = Field(description="With exactly the decimals of the currency.")
     currency: str
+    pending: PendingCustomer | None = Field(
+        default=None, exclude_if=is_none, description="What the payment waits for; left out unless it is PENDING."
+    )
 
 
 class ShipmentView(Contract):
@@ -130,6 +168,9 @@ class OrderStatus(Contract):
     cancel_reason: str | None = None
     address: Address = Field(description="As written. Fields beside these five are left out while they are empty.")
     payment: PaymentView
+    hold: Hold | None = Field(
+        default=None, exclude_if=is_none, description="Why the order waits before its dispatch; left out without one."
+    )
     shipments: tuple[ShipmentView, ...] = Field(default=(), description="One per attempt to ship, the latest one last.")
     dispatch_failed_reason: str | None = Field(default=None, description="Why the latest shipment failed.")
     last_error: str | None = Field(default=None, description="The last failure of a step; it may have succeeded since.")

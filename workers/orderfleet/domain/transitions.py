@@ -26,6 +26,8 @@ PAYMENT_TRANSITIONS: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
 SHIPMENT_TRANSITIONS: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
     ShipmentStatus.PREPARING: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING},
     ShipmentStatus.PREPARED: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING, ShipmentStatus.PREPARED},
+    # The next run of its workflow prepares the package again.
+    ShipmentStatus.PARKED: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING, ShipmentStatus.PARKED},
     # A booking can be voided until the parcel leaves.
     ShipmentStatus.DISPATCHED: frozenset({ShipmentStatus.DELIVERED, ShipmentStatus.CANCELED}),
     ShipmentStatus.DELIVERED: frozenset(),

@@ -13,6 +13,7 @@ from orderfleet.domain.activities import (
     ReceiveInput,
     RecordInput,
     RefundInput,
+    RefundStepResult,
     StepInput,
     StepResult,
     ValidateInput,
@@ -167,7 +168,7 @@ class OrderActivities:
         return VoidResult(attempt=attempt_of(step), outcome=outcome, status=status)
 
     @activity.defn(name="refund")
-    async def refund(self, step: RefundInput) -> StepResult:
+    async def refund(self, step: RefundInput) -> RefundStepResult:
         """Refund the whole charge; two round trips."""
         clock = AttemptClock()
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.pending])
@@ -175,7 +176,7 @@ class OrderActivities:
             await self._provider.refund(step.payment)
         done = step.done.model_copy(update={"at": clock.now()})
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None, events=[done])
-        return _done(step)
+        return RefundStepResult(attempt=attempt_of(step))
 
 
 def _done(step: StepInput) -> StepResult:
