@@ -6,6 +6,8 @@ idempotent: run again after its result was lost, it has no second effect.
 
 from __future__ import annotations
 
+import contextlib
+
 from temporalio import activity
 
 from orderfleet.domain.activities import (
@@ -22,7 +24,7 @@ from orderfleet.domain.activities import (
     VoidResult,
 )
 from orderfleet.domain.errors import InvalidOrder, PaymentConflict, PaymentOutcomeUnknown, PaymentRefused, PaymentVoided
-from orderfleet.domain.payment import VoidOutcome
+from orderfleet.domain.payment import RefundIntent, VoidOutcome
 from orderfleet.domain.policy import AddressChecks
 from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.status import PaymentStatus
@@ -173,7 +175,9 @@ class OrderActivities:
         clock = AttemptClock()
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDING, None, events=[step.pending])
         if step.payment.amount:
-            await self._provider.refund(step.payment)
+            refund = RefundIntent(payment=step.payment, refund_id="order", amount=step.payment.amount)
+            with contextlib.suppress(PaymentVoided):  # The void refunded it.
+                await self._provider.refund(refund)
         done = step.done.model_copy(update={"at": clock.now()})
         await self._store.finish_payment(step.payment, PaymentStatus.REFUNDED, None, events=[done])
         return RefundStepResult(attempt=attempt_of(step))

@@ -21,7 +21,8 @@ from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_or
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.process import Stop
 from orderfleet.providers.interfaces import PaymentProvider
-from orderfleet.providers.registry import PAYMENT_PROVIDERS, MeteredPayments
+from orderfleet.providers.metered import metered_payments
+from orderfleet.providers.registry import PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
 from orderfleet.store.pool import Database, connect
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
@@ -83,7 +84,7 @@ def worker_spec(
 
 def build(settings: Settings, database: Database, provider: PaymentProvider) -> WorkerFactory:
     """The worker over the order store and the provider; it keeps the schedule of the orphan sweep."""
-    measured = MeteredPayments(provider, ProviderCallMetrics("payments", PAYMENT_PROVIDERS.name(settings)))
+    measured = metered_payments(provider, ProviderCallMetrics("payments", PAYMENT_PROVIDERS.name(settings)))
 
     async def wire(client: Client) -> WorkerSpec:
         await ensure_orphan_sweep(client, settings)
