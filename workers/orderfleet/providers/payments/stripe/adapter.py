@@ -11,20 +11,20 @@ from datetime import datetime
 from typing import Final
 
 from orderfleet.domain.errors import AuthorizationLapsed, PaymentRefused, PaymentVoided, ProviderUnavailable
+from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     AmountLimits,
     Authorization,
     Capture,
     CaptureIntent,
-    CaptureMode,
     Charge,
     PaymentIntent,
-    PendingCustomer,
     ProviderPayment,
     Refund,
     RefundIntent,
     VoidOutcome,
 )
+from orderfleet.domain.status import PendingCustomer
 from orderfleet.providers.payments.stripe import amounts, objects
 from orderfleet.providers.payments.stripe.api import StripeApi
 from orderfleet.providers.payments.stripe.client import KeyReused, StateChanged, StripeCalls
@@ -265,8 +265,11 @@ class StripePayments:
         rest -= sum(each.amount for each in refunds if not each.failed)
         rest -= sum(each.withdrawn for each in disputes)
         if rest > 0:
-            # With the number of refunds, because one that failed is made again.
-            await self._api.refund(intent.id, rest, payment, f"{payment.key}/void/{len(refunds) + 1}")
+            key = f"{payment.key}/void"
+            earlier = sum(each.metadata.get(objects.KEY, "").startswith(key) for each in refunds)
+            # Another one follows if the first failed.
+            key = f"{key}/{earlier + 1}" if earlier else key
+            await self._api.refund(intent.id, rest, payment, key, once=f"{key}/{rest}")
         return VoidOutcome.REFUNDED
 
     async def _with_movements(self, intent: StripeIntent) -> ProviderPayment:

@@ -17,7 +17,8 @@ from stripe.params import (
     RefundListParams,
 )
 
-from orderfleet.domain.payment import CaptureIntent, CaptureMode, PaymentIntent
+from orderfleet.domain.order import CaptureMode
+from orderfleet.domain.payment import CaptureIntent, PaymentIntent
 from orderfleet.providers.payments.stripe import objects
 from orderfleet.providers.payments.stripe.amounts import to_stripe
 from orderfleet.providers.payments.stripe.client import Page, Request, StripeCalls
@@ -148,14 +149,17 @@ class StripeApi:
             )
         )
 
-    async def refund(self, intent_id: str, amount: int, payment: PaymentIntent, key: str) -> StripeRefund:
+    async def refund(
+        self, intent_id: str, amount: int, payment: PaymentIntent, key: str, *, once: str = ""
+    ) -> StripeRefund:
         """Refund a part of a PaymentIntent.
 
         Args:
             intent_id: of it.
             amount: as Stripe writes it.
             payment: of the PaymentIntent.
-            key: idempotency key of the refund.
+            key: the refund's, in its metadata.
+            once: idempotency key of the request; empty if it is the same.
         """
         content = await self.calls.send(
             lambda client, options: client.v1.refunds.create_async(
@@ -166,18 +170,18 @@ class StripeApi:
                 },
                 options,
             ),
-            key=key,
+            key=once or key,
         )
         return read(StripeRefund, content)
 
     async def refunds(self, intent_id: str) -> list[StripeRefund]:
-        """Return every refund of a PaymentIntent."""
+        """Return every refund of a PaymentIntent, the oldest first."""
 
         def page(page: Page) -> Request:
             params = cast("RefundListParams", {"payment_intent": intent_id, **page})
             return lambda client, options: client.v1.refunds.list_async(params, options)
 
-        return [read(StripeRefund, each) async for each in self.calls.pages(page)]
+        return [read(StripeRefund, each) async for each in self.calls.pages(page)][::-1]
 
     async def disputes(self, intent_id: str) -> list[StripeDispute]:
         """Return every dispute of a PaymentIntent."""

@@ -19,7 +19,12 @@ import stripe
 from stripe import RequestOptions, StripeClient, StripeObject
 
 from orderfleet.domain.durations import format_duration
-from orderfleet.domain.errors import PaymentRefused, ProviderRequestRejected, ProviderUnavailable
+from orderfleet.domain.errors import (
+    AuthorizationLapsed,
+    PaymentRefused,
+    ProviderRequestRejected,
+    ProviderUnavailable,
+)
 from orderfleet.providers.connections import Connections, InvalidProviderFile, read_body, read_token
 from orderfleet.providers.http_answers import printable_line, retry_after
 
@@ -140,6 +145,7 @@ class StripeCalls:
             key: its idempotency key; None for a request that changes nothing, or may be repeated.
 
         Raises:
+            AuthorizationLapsed: the authorization of a capture has expired.
             KeyReused: the key was used with other content.
             PaymentRefused: Stripe declined it, or refused it because of its content.
             StateChanged: the object is in another state.
@@ -209,6 +215,8 @@ def _translated(error: stripe.StripeError) -> Exception:
             return KeyReused(message)
         case stripe.InvalidRequestError() if error.code in _STATE_CODES:
             return StateChanged(message)
+        case stripe.InvalidRequestError(code="charge_expired_for_capture"):
+            return AuthorizationLapsed(message)
         case stripe.PermissionError() | stripe.InvalidRequestError(http_status=HTTPStatus.NOT_FOUND):
             return ProviderRequestRejected(message)
         case stripe.CardError() | stripe.InvalidRequestError() if error.code not in _TEMPORARY_CODES:

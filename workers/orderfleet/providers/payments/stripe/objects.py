@@ -14,16 +14,16 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import ProviderUnavailable
+from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     CaptureIntent,
-    CaptureMode,
     Movement,
     MovementKind,
     PaymentIntent,
-    PendingCustomer,
     ProviderPayment,
     ProviderStatus,
 )
+from orderfleet.domain.status import PendingCustomer
 from orderfleet.providers.http_answers import printable_line
 from orderfleet.providers.payments.stripe.amounts import from_stripe
 
