@@ -28,7 +28,7 @@ from orderfleet.domain.payment import RefundIntent, VoidOutcome
 from orderfleet.domain.policy import AddressChecks
 from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.status import PaymentStatus
-from orderfleet.domain.validation import DEFAULT_ADDRESS_CHECKS, problems
+from orderfleet.domain.validation import DEFAULT_ADDRESS_CHECKS, limit_problems, problems
 from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
@@ -90,6 +90,8 @@ class OrderActivities:
             InvalidOrder: the message names the fields.
         """
         wrong = problems(step.order, require_prices=self._require_prices, address_checks=self._address_checks)
+        # An invalid order has no amount, or an unknown currency.
+        wrong = wrong or limit_problems(step.order, self._provider.limits(step.order.currency))
         if wrong:
             raise InvalidOrder("; ".join(wrong))
         await self._store.record(step.order_id, step.progress)

@@ -18,12 +18,12 @@ from orderfleet.domain.payment import (
     CaptureIntent,
     Movement,
     PaymentIntent,
-    PendingCustomer,
     ProviderPayment,
     ProviderStatus,
     RefundIntent,
     VoidOutcome,
 )
+from orderfleet.domain.status import PendingCustomer
 from orderfleet.providers.payments.simulated_entries import MOVEMENTS, Course
 
 _LAPSED: Final = "lapsed"
