@@ -24,7 +24,7 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class InvalidProviderFile(WrongSetting):
-    """A file that the settings name, of the token or of the authorities, is missing or invalid."""
+    """A file that the settings name, of a token, of secrets or of authorities, is missing or invalid."""
 
 
 def read_token(file: Path) -> str:
@@ -36,11 +36,29 @@ def read_token(file: Path) -> str:
     try:
         token = file.read_text().strip()
     except (OSError, ValueError) as error:
-        problem = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InvalidProviderFile(f"the token file {file} can't be read: {problem}") from None
+        raise InvalidProviderFile(f"the token file {file} can't be read: {_problem(error)}") from None
     if not _TOKEN.fullmatch(token):
         raise InvalidProviderFile(f"the token file {file} has to hold one token and nothing else")
     return token
+
+
+def read_tokens(file: Path) -> tuple[str, ...]:
+    """Return the secrets in a file, one a line.
+
+    Raises:
+        InvalidProviderFile: the file can't be read, holds none, or anything else; the message names it.
+    """
+    try:
+        tokens = tuple(file.read_text().split())
+    except (OSError, ValueError) as error:
+        raise InvalidProviderFile(f"the file of secrets {file} can't be read: {_problem(error)}") from None
+    if not tokens or not all(map(_TOKEN.fullmatch, tokens)):
+        raise InvalidProviderFile(f"the file of secrets {file} has to hold secrets, one a line, and nothing else")
+    return tokens
+
+
+def _problem(error: OSError | ValueError) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not text"
 
 
 class CertificateAuthorities:

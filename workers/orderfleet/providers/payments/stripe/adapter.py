@@ -25,7 +25,7 @@ from orderfleet.domain.payment import (
     VoidOutcome,
 )
 from orderfleet.domain.status import PendingCustomer
-from orderfleet.providers.payments.stripe import amounts, objects
+from orderfleet.providers.payments.stripe import amounts, movements, objects
 from orderfleet.providers.payments.stripe.api import StripeApi
 from orderfleet.providers.payments.stripe.client import KeyReused, StateChanged, StripeCalls
 from orderfleet.providers.payments.stripe.objects import IntentStatus, StripeIntent
@@ -275,7 +275,7 @@ class StripePayments:
     async def _with_movements(self, intent: StripeIntent) -> ProviderPayment:
         refunds = await self._api.refunds(intent.id) if intent.amount_received else []
         disputes = await self._api.disputes(intent.id) if intent.charge is not None and intent.charge.disputed else []
-        return objects.provider_payment(intent, refunds, disputes)
+        return movements.provider_payment(intent, refunds, disputes)
 
 
 def _pending(intent: StripeIntent) -> PendingCustomer | None:

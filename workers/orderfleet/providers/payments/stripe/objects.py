@@ -1,11 +1,11 @@
-"""What Stripe's objects say of a payment, and the metadata by which they are found again.
+"""Stripe's objects, and the metadata by which they are found again.
 
 An object is untrusted: it is validated, and every text from it is one printable line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeVar
@@ -15,17 +15,9 @@ from pydantic import BeforeValidator, Field, ValidationError
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import ProviderUnavailable
 from orderfleet.domain.order import CaptureMode
-from orderfleet.domain.payment import (
-    CaptureIntent,
-    Movement,
-    MovementKind,
-    PaymentIntent,
-    ProviderPayment,
-    ProviderStatus,
-)
+from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.status import PendingCustomer
 from orderfleet.providers.http_answers import printable_line
-from orderfleet.providers.payments.stripe.amounts import from_stripe
 
 PAYMENT_ID: Final = "orderfleet_payment_id"
 ORDER_ID: Final = "orderfleet_order_id"
@@ -180,8 +172,7 @@ class StripeIntent(Contract):
     @property
     def number(self) -> int:
         """The number of the charge or the authorization in its payment; 0 if it is not ours."""
-        number = self.metadata.get(NUMBER, "")
-        return int(number) if number.isascii() and number.isdigit() else 0
+        return number_in(self.metadata)
 
     @property
     def authorized(self) -> bool:
@@ -249,104 +240,12 @@ def read(model: type[Object], content: Mapping[str, Any]) -> Object:
         raise ProviderUnavailable(f"Stripe gave no usable answer: {printable_line(fields)}") from None
 
 
+def number_in(metadata: Mapping[str, str]) -> int:
+    """The number of a charge or an authorization in metadata; 0 without one."""
+    number = metadata.get(NUMBER, "")
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
 def metadata_of(payment: PaymentIntent) -> dict[str, str]:
     """The metadata by which the PaymentIntent of a charge or an authorization is found."""
     return {PAYMENT_ID: payment.payment_id, ORDER_ID: payment.order_id, NUMBER: str(payment.number)}
-
-
-def capture_key(intent: StripeIntent, number: int | None = None) -> str:
-    """Our idempotency key of a capture; that of the charge for a PaymentIntent that captures by itself.
-
-    Args:
-        intent: captured.
-        number: of the capture; None for that of a charge.
-    """
-    payment = PaymentIntent(
-        payment_id=intent.metadata[PAYMENT_ID],
-        order_id=intent.metadata[ORDER_ID],
-        currency=intent.currency.upper(),
-        amount=0,
-        number=intent.number,
-    )
-    return payment.key if number is None else CaptureIntent(payment=payment, number=number, amount=0).key
-
-
-def provider_payment(
-    intent: StripeIntent, refunds: Iterable[StripeRefund], disputes: Iterable[StripeDispute]
-) -> ProviderPayment:
-    """A PaymentIntent with its movements of money.
-
-    Args:
-        intent: one of ours, with its charge.
-        refunds: all of it.
-        disputes: all of it.
-    """
-    currency = intent.currency.upper()
-    charge = intent.charge
-    movements = [*_captures(intent), *_refunds(refunds, currency), *_chargebacks(disputes, currency)]
-    return ProviderPayment(
-        payment_id=intent.metadata[PAYMENT_ID],
-        order_id=intent.metadata[ORDER_ID],
-        number=intent.number,
-        reference=intent.id,
-        currency=currency,
-        amount=from_stripe(intent.amount, currency),
-        status=_status(intent),
-        reason=intent.decline if intent.status is IntentStatus.REQUIRES_PAYMENT_METHOD else "",
-        pending=intent.pending if intent.status in WAITING else None,
-        authorized=from_stripe(intent.amount, currency) if intent.authorized else 0,
-        expires_at=charge.card.capture_before if charge is not None else None,
-        movements=tuple(sorted(movements, key=lambda each: each.at)),
-    )
-
-
-def _status(intent: StripeIntent) -> ProviderStatus:
-    if intent.voided:
-        return ProviderStatus.VOIDED
-    match intent.status:
-        case IntentStatus.SUCCEEDED:
-            return ProviderStatus.CAPTURED
-        case IntentStatus.REQUIRES_CAPTURE:
-            return ProviderStatus.AUTHORIZED
-        case IntentStatus.REQUIRES_PAYMENT_METHOD if intent.decline:
-            return ProviderStatus.FAILED
-        case _:
-            return ProviderStatus.PENDING
-
-
-def _captures(intent: StripeIntent) -> Iterable[Movement]:
-    at = intent.charge.created if intent.charge is not None else intent.created
-    currency = intent.currency.upper()
-    recorded = 0
-    for number, amount in sorted(intent.captures.items()):
-        if recorded + amount > intent.amount_received:
-            # The request of this capture was not executed.
-            continue
-        recorded += amount
-        key = capture_key(intent, number)
-        yield _movement(MovementKind.CAPTURED, key, intent.charge_id, from_stripe(amount, currency), at)
-    if intent.amount_received > recorded:
-        # Captured by itself, as a charge is, or by a person.
-        key = capture_key(intent) if intent.capture_method != CAPTURE_METHODS[CaptureMode.ON_SHIPMENT] else ""
-        amount = from_stripe(intent.amount_received - recorded, currency)
-        yield _movement(MovementKind.CAPTURED, key, intent.charge_id, amount, at)
-
-
-def _refunds(refunds: Iterable[StripeRefund], currency: str) -> Iterable[Movement]:
-    for refund in refunds:
-        key, amount = refund.metadata.get(KEY, ""), from_stripe(refund.amount, currency)
-        yield _movement(MovementKind.REFUNDED, key, refund.id, amount, refund.created)
-        if refund.failed:
-            yield _movement(MovementKind.REFUND_FAILED, key, refund.id, amount, refund.created)
-
-
-def _chargebacks(disputes: Iterable[StripeDispute], currency: str) -> Iterable[Movement]:
-    for dispute in disputes:
-        for each in dispute.balance_transactions:
-            # Stripe withdraws the amount of a dispute by a negative transaction, and reinstates it by a positive one.
-            kind = MovementKind.CHARGED_BACK if each.amount < 0 else MovementKind.CHARGE_BACK_REVERSED
-            yield _movement(kind, "", dispute.id, from_stripe(dispute.amount, currency), each.created)
-
-
-def _movement(kind: MovementKind, key: str, reference: str, amount: int, at: datetime) -> Movement:
-    return Movement(kind=kind, key=key, reference=reference, amount=amount, at=at)
