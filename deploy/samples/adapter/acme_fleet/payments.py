@@ -63,7 +63,7 @@ class AcmePayments:
         return Capture(reference=made.id)
 
     async def refund(self, refund: RefundIntent) -> Refund:
-        """Pay a part of what was taken back."""
+        """Pay back a part of what the bank took."""
         with _translated(refund.payment):
             made = await self._bank.pay_back(refund.payment.key, refund.key, refund.amount)
         return Refund(reference=made.id)
