@@ -1,4 +1,4 @@
-"""Reads orders, their events and the backlog. Implements `OrderReader`.
+"""Reads orders, their events, payments and the backlog. Implements `OrderReader` and `PaymentReader`.
 
 Each call is one statement and never changes anything.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -19,11 +19,8 @@ from orderfleet.domain.order import Address
 from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus, PaymentView, ShipmentView, SpecResult
 from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
 from orderfleet.store.encoding import as_text
-from orderfleet.store.pool import Database, statement
-
-# These times are outside the range of every order, so that a page without a bound needs no statement of its own.
-_EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+from orderfleet.store.payment_reads import EARLIEST, LATEST, PaymentReads
+from orderfleet.store.pool import statement
 
 # The statement of a page, by whether customer and step are given. With one for all, Postgres could not choose an index.
 _PAGES: Final = {
@@ -36,11 +33,8 @@ _PAGES: Final = {
 _SHIPMENTS = TypeAdapter(tuple[ShipmentView, ...])
 
 
-class OrderReads:
+class OrderReads(PaymentReads):
     """`OrderReader` over Postgres. Every call raises `StoreUnavailable` when Postgres is unavailable or too slow."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def order(self, order_id: str) -> RecordedOrder | None:
         """Return an order, or None."""
@@ -55,7 +49,7 @@ class OrderReads:
         """Return a page of the orders that match the filter, newest first, at most `limit`."""
         created_at, order_id = _upper_bound(wanted, after)
         # One row more than the page shows whether there is a next page.
-        bounds = (created_at, order_id, wanted.created_from or _EARLIEST, limit + 1)
+        bounds = (created_at, order_id, wanted.created_from or EARLIEST, limit + 1)
         email = None if wanted.customer_email is None else as_text(wanted.customer_email)
         if wanted.reference is not None:
             rows = await self._database.fetch(
@@ -98,7 +92,7 @@ class OrderReads:
 
 def _upper_bound(wanted: OrderFilter, after: Cursor | None) -> tuple[datetime, str]:
     """Return the time and order id that all orders of the page are below, from the cursor and the filter."""
-    bound = (wanted.created_before or _LATEST, "")
+    bound = (wanted.created_before or LATEST, "")
     return bound if after is None else min(bound, (after.created_at, after.order_id))
 
 
