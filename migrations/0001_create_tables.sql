@@ -32,6 +32,8 @@ create table orders (
     last_error              text,
     retries                 jsonb       not null default '{}',
     declared                jsonb       not null default '{}',
+    hold                    jsonb,                              -- why it waits before its dispatch; null without one
+    payment_pending         jsonb,                              -- what its payment waits for; null unless it is PENDING
     recorded_seq            bigint      not null default 0,     -- number of the last progress that was applied
     refund_pending          boolean     not null default false, -- the trigger below keeps it; see payment_pending()
     received_month          date        not null,               -- the trigger sets it once; selects the events partition
@@ -64,6 +66,7 @@ create index orders_by_reference on orders (reference, created_at, order_id) whe
 -- Partial indexes: the backlog metrics and `orderfleet prune` read unfinished rows only.
 create index orders_by_deadline on orders (deadline_at) where deadline_at is not null and completed_at is null;
 create index orders_refund_pending on orders (order_id) where refund_pending;
+create index orders_held on orders (order_id) where hold is not null;
 -- The orphan sweep reads unfinished orders by their ids, a page at a time.
 create index orders_unfinished on orders (order_id) where completed_at is null;
 create index orders_to_prune on orders (completed_at) where completed_at is not null and pruned_at is null;
@@ -121,7 +124,7 @@ create table shipments (
     order_id                text        not null references orders,
     attempt                 integer     not null check (attempt >= 1),
     status                  text        not null check (status in (
-        'preparing', 'prepared', 'dispatched', 'delivered', 'canceled', 'failed')),
+        'preparing', 'prepared', 'dispatched', 'delivered', 'parked', 'canceled', 'failed')),
     carrier                 text,
     tracking_number         text,
     attempts                integer     not null default 0 check (attempts >= 0),

@@ -148,6 +148,8 @@ begin
             address                = coalesce(nullif(progress -> 'address', 'null'), address),
             retries                = retries || (progress -> 'retries'),
             declared               = progress -> 'declared',
+            hold                   = nullif(progress -> 'hold', 'null'),
+            payment_pending        = nullif(progress -> 'payment_pending', 'null'),
             completed_at           = (progress ->> 'completed_at')::timestamptz
         where order_id = of_order and recorded_seq < new_seq
         returning received_month into of_month;

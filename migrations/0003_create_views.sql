@@ -8,9 +8,9 @@ select
     o.retries, o.declared, o.created_at, o.updated_at, o.completed_at,
     o.payment_id, p.status as payment_status, o.amount, o.currency,
     s.shipments,
-    o.customer_email, o.reference,
+    o.customer_email, o.reference, o.hold, o.payment_pending,
     -- What is authorized or captured, without what was released; null without a payment.
-    p.authorized - p.released as authorized, p.captured, p.refunded, p.pending as payment_pending
+    p.authorized - p.released as authorized, p.captured, p.refunded
 from orders o
 left join payments p on p.payment_id = o.payment_id and p.order_id = o.order_id
 cross join lateral (

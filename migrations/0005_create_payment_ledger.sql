@@ -61,6 +61,7 @@ create table payment_intents (
     reason      text        not null default '',
     error       text,                               -- why the provider refused
     created_at  timestamptz not null default now(),
+    asked_at    timestamptz not null default now(),  -- when an activity last began to ask the provider
     ended_at    timestamptz,
     primary key (payment_id, key)
 );

@@ -21,8 +21,8 @@ begin
         suffix := '#' || md5(of_number || ' ' || of_amount || ' ' || of_currency);
     end if;
     insert into payment_entries (payment_id, kind, key, number, amount, currency, source, reference, counts, at)
-    values (p.payment_id, of_kind, of_key || suffix, of_number, of_amount, of_currency, of_source, of_reference,
-        suffix = '', happened_at)
+    values (p.payment_id, of_kind, of_key || suffix, of_number, of_amount, of_currency, of_source,
+        nullif(of_reference, ''), suffix = '', happened_at)
     on conflict (payment_id, kind, key) do nothing;
     return found;
 end;
@@ -113,9 +113,10 @@ begin
     update payment_intents set status = 'refused', error = 'voided', ended_at = now()
     where payment_id = p.payment_id and number = of_number and kind = 'capture' and status = 'open';
     sums := authorization_sums(p, of_number);
-    if sums.captured = 0 or sums.captured + sums.released < sums.authorized then
+    -- One that never held or took money gets an entry as well, which closes its payment id.
+    if sums.authorized = 0 or sums.captured + sums.released < sums.authorized then
         perform add_payment_entry(p, 'voided', of_key || '/void', of_number,
-            greatest(0, sums.authorized - sums.captured - sums.released), p.currency, 'order', null, now());
+            sums.authorized - sums.captured - sums.released, p.currency, 'order', null, now());
     end if;
     update payment_authorizations set state = 'closed' where payment_id = p.payment_id and number = of_number;
 end;

@@ -75,9 +75,12 @@ create function authorization_summary(p payments, a payment_authorizations) retu
         'method', a.method, 'number', a.number, 'reference', a.reference)
 $$;
 
--- Begins a capture of `given_amount`, or of everything that is not captured. An open one is answered again.
--- `refused` is: unknown_payment, fenced, conflict (an open capture of another amount), too_much, not_authorized, lapsed.
-create function begin_capture(of_payment text, of_order text, given_amount bigint) returns jsonb language plpgsql as $$
+-- Begins a capture of `given_amount`, or of everything that is not captured, from an authorization with `given_method` or, if
+-- that is empty, with any. An open one is answered again, with the time since it was asked before.
+-- `refused` is: unknown_payment, fenced, conflict (an open capture of another amount), too_much, not_authorized, lapsed,
+-- other_method.
+create function begin_capture(of_payment text, of_order text, given_amount bigint, given_method text) returns jsonb
+language plpgsql as $$
 declare
     p       payments;
     a       payment_authorizations;
@@ -85,6 +88,7 @@ declare
     sums    record;
     wanted  bigint;
     next    integer;
+    idle    interval;
 begin
     select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
     if not found then
@@ -100,6 +104,8 @@ begin
         end if;
         select * into a from payment_authorizations where payment_id = of_payment and number = i.number;
         next := split_part(substr(i.key, length(of_payment) + 2), '/', 3)::integer;
+        idle := now() - i.asked_at;
+        update payment_intents set asked_at = now() where payment_id = of_payment and key = i.key;
     else
         wanted := coalesce(given_amount, p.amount - p.captured);
         if p.captured >= p.amount and (p.captured > 0 or p.intent = 'done') then
@@ -120,6 +126,10 @@ begin
             return jsonb_build_object('refused', 'lapsed', 'payment', payment_summary(p),
                 'authorization', authorization_summary(p, a));
         end if;
+        if a.method <> given_method and given_method <> '' then
+            return jsonb_build_object('refused', 'other_method', 'payment', payment_summary(p),
+                'authorization', authorization_summary(p, a));
+        end if;
         sums := authorization_sums(p, a.number);
         if sums.captured + wanted > sums.authorized - sums.released then
             return jsonb_build_object('refused', 'too_much', 'payment', payment_summary(p),
@@ -132,7 +142,7 @@ begin
         returning * into i;
     end if;
     return jsonb_build_object('payment', payment_summary(p), 'authorization', authorization_summary(p, a),
-        'expires_at', a.expires_at,
+        'expires_at', a.expires_at, 'idle', extract(epoch from idle)::float8,
         'capture', jsonb_build_object('payment', authorization_summary(p, a), 'number', next, 'amount', i.amount));
 end;
 $$;
@@ -189,8 +199,9 @@ $$;
 -- again. `refused` is: unknown_payment, fenced, authorized (another authorization holds), captured.
 create function begin_authorization(of_payment text, of_order text, given_method text) returns jsonb language plpgsql as $$
 declare
-    p payments;
-    a payment_authorizations;
+    p       payments;
+    a       payment_authorizations;
+    is_new  boolean := false;
 begin
     select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
     if not found then
@@ -218,9 +229,11 @@ begin
     end if;
     if a.state is distinct from 'open' then
         insert into payment_authorizations (payment_id, number, amount, method, state)
-        values (of_payment, coalesce(a.number, 1) + 1, p.amount - p.captured, coalesce(given_method, p.method), 'open')
+        values (of_payment, coalesce(a.number, 1) + 1, p.amount - p.captured, coalesce(nullif(given_method, ''), p.method), 'open')
         returning * into a;
+        is_new := true;
     end if;
-    return jsonb_build_object('payment', payment_summary(p), 'authorization', authorization_summary(p, a));
+    return jsonb_build_object('payment', payment_summary(p), 'is_new', is_new,
+        'authorization', authorization_summary(p, a));
 end;
 $$;

@@ -161,6 +161,8 @@ begin
             address                = coalesce(nullif(progress -> 'address', 'null'), address),
             retries                = retries || (progress -> 'retries'),
             declared               = progress -> 'declared',
+            hold                   = nullif(progress -> 'hold', 'null'),
+            payment_pending        = nullif(progress -> 'payment_pending', 'null'),
             completed_at           = (progress ->> 'completed_at')::timestamptz
         where order_id = of_order and recorded_seq < new_seq
         returning received_month into of_month;
@@ -340,6 +342,8 @@ CREATE TABLE public.orders (
     last_error text,
     retries jsonb DEFAULT '{}'::jsonb NOT NULL,
     declared jsonb DEFAULT '{}'::jsonb NOT NULL,
+    hold jsonb,
+    payment_pending jsonb,
     recorded_seq bigint DEFAULT 0 NOT NULL,
     refund_pending boolean DEFAULT false NOT NULL,
     received_month date NOT NULL,
@@ -405,7 +409,7 @@ CREATE TABLE public.shipments (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT shipments_attempt_check CHECK ((attempt >= 1)),
     CONSTRAINT shipments_attempts_check CHECK ((attempts >= 0)),
-    CONSTRAINT shipments_status_check CHECK ((status = ANY (ARRAY['preparing'::text, 'prepared'::text, 'dispatched'::text, 'delivered'::text, 'canceled'::text, 'failed'::text])))
+    CONSTRAINT shipments_status_check CHECK ((status = ANY (ARRAY['preparing'::text, 'prepared'::text, 'dispatched'::text, 'delivered'::text, 'parked'::text, 'canceled'::text, 'failed'::text])))
 );
 
 CREATE VIEW public.recorded_orders AS
@@ -435,7 +439,9 @@ CREATE VIEW public.recorded_orders AS
     o.currency,
     s.shipments,
     o.customer_email,
-    o.reference
+    o.reference,
+    o.hold,
+    o.payment_pending
    FROM ((public.orders o
      LEFT JOIN public.payments p ON (((p.payment_id = o.payment_id) AND (p.order_id = o.order_id))))
      CROSS JOIN LATERAL ( SELECT COALESCE(jsonb_agg(jsonb_build_object('id', shipments.shipment_id, 'status', shipments.status, 'carrier', shipments.carrier, 'tracking_number', shipments.tracking_number, 'attempts', shipments.attempts, 'dispatch_failed_reason', shipments.dispatch_failed_reason) ORDER BY shipments.attempt), '[]'::jsonb) AS shipments
@@ -496,6 +502,8 @@ CREATE INDEX orders_by_reference ON public.orders USING btree (reference, create
 CREATE INDEX orders_by_step ON public.orders USING btree (step, created_at, order_id);
 
 CREATE INDEX orders_by_time ON public.orders USING btree (created_at, order_id);
+
+CREATE INDEX orders_held ON public.orders USING btree (order_id) WHERE (hold IS NOT NULL);
 
 CREATE INDEX orders_refund_pending ON public.orders USING btree (order_id) WHERE refund_pending;
 

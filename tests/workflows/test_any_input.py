@@ -30,7 +30,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from orderfleet.domain import names
 from orderfleet.domain.errors import INVALID_INPUT
 from orderfleet.domain.orphans import Compensation, Orphan, OrphanSweep
-from orderfleet.domain.payment import PaymentIntent, RefundOrder
+from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.refunds import RefundOrder
 from orderfleet.domain.shipment import ShippingInput
 from orderfleet.domain.status import Step
 from orderfleet.orders import worker as orders_worker

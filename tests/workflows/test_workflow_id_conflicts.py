@@ -10,7 +10,8 @@ from temporalio.client import WorkflowHandle
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
-from orderfleet.domain.payment import PaymentIntent, RefundOrder
+from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.refunds import RefundOrder
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from support.factories import AUTO
 from support.metric_samples import metric_changes

@@ -14,11 +14,12 @@ from pydantic import Field
 from orderfleet.domain import names
 from orderfleet.domain.base import Contract
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
-from orderfleet.domain.order import Address, Customer, Item, OrderInput
-from orderfleet.domain.payment import PaymentIntent, VoidOutcome
+from orderfleet.domain.order import Address, CaptureMode, Customer, Item, OrderInput
+from orderfleet.domain.payment import MinorUnits, PaymentIntent, VoidOutcome
 from orderfleet.domain.policy import AddressChecks
+from orderfleet.domain.refunds import RefundDecision, RefundLine, RefundStatus
 from orderfleet.domain.shipment import Booking, BookingState, Parcel, ShipmentRecord
-from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
+from orderfleet.domain.status import PaymentStatus, PendingCustomer, ShipmentStatus, Step
 
 
 class StepInput(Contract):
@@ -66,25 +67,87 @@ class RecordInput(StepInput):
 
 
 class ChargeInput(StepInput):
-    """Charge the payment."""
+    """Charge or authorize the payment; also ask the provider for the outcome of one that waits for the customer."""
 
     payment: PaymentIntent
+    capture: CaptureMode = CaptureMode.IMMEDIATE
     begin: Progress
     """Recorded with the payment's INIT row, before the call of the provider."""
     done_seq: int
     """Number of the progress that is recorded with CHARGED, which moves the order to shipping."""
 
     def done(self, now: datetime) -> Progress:
-        """The progress that is recorded with CHARGED."""
+        """The progress that is recorded with CHARGED or AUTHORIZED."""
         payment = self.payment
-        charged = AuditEvent(
-            key=EventKind.CHARGED,
-            kind=EventKind.CHARGED,
+        kind = EventKind.CHARGED if self.capture is CaptureMode.IMMEDIATE else EventKind.AUTHORIZED
+        done = AuditEvent(
+            key=kind,
+            kind=kind,
             step=Step.SHIPPING,
             at=now,
             detail={"payment": payment.payment_id, "amount": str(payment.decimal_amount)},
         )
-        return self.begin.model_copy(update={"seq": self.done_seq, "step": Step.SHIPPING, "events": (charged,)})
+        changed = {"seq": self.done_seq, "step": Step.SHIPPING, "payment_pending": None, "events": (done,)}
+        return self.begin.model_copy(update=changed)
+
+    def pending(self, pending: PendingCustomer, now: datetime) -> Progress:
+        """The progress that is recorded with PENDING.
+
+        Args:
+            pending: what the payment waits for.
+            now: when the provider answered.
+        """
+        until = {} if pending.until is None else {"until": pending.until.isoformat()}
+        waits = AuditEvent(
+            key=EventKind.PAYMENT_PENDING,
+            kind=EventKind.PAYMENT_PENDING,
+            step=Step.CHARGE,
+            at=now,
+            detail={"payment": self.payment.payment_id, **until},
+        )
+        return self.begin.model_copy(update={"seq": self.done_seq, "payment_pending": pending, "events": (waits,)})
+
+
+class ChargeResult(StepResult):
+    """What the provider answered to a charge or an authorization."""
+
+    status: PaymentStatus = PaymentStatus.CHARGED
+    """CHARGED, AUTHORIZED, or PENDING."""
+    pending: PendingCustomer | None = None
+    """Set with PENDING."""
+
+
+class CapturePaymentInput(StepInput):
+    """Capture the payment before the dispatch, from its latest authorization.
+
+    An authorization that has lapsed, or that was made with another method than the payment's, is renewed first.
+    """
+
+    payment: PaymentIntent
+    """With the whole amount, and the method that the customer pays with now."""
+    event_key: str
+    """Key of the event that records the capture."""
+    shipment_id: str
+
+    def captured(self, now: datetime) -> AuditEvent:
+        """The event that records the capture."""
+        return AuditEvent(
+            key=self.event_key,
+            kind=EventKind.CAPTURED,
+            step=Step.SHIPPING,
+            at=now,
+            detail={
+                "shipment": self.shipment_id,
+                "payment": self.payment.payment_id,
+                "amount": str(self.payment.decimal_amount),
+            },
+        )
+
+
+class CapturePaymentResult(StepResult):
+    """The payment is captured, by this call or by an earlier one."""
+
+    status: PaymentStatus = PaymentStatus.CHARGED
 
 
 class VoidInput(StepInput):
@@ -104,12 +167,42 @@ class VoidResult(StepResult):
     """None if the payment belongs to another order and is not voided."""
 
 
-class RefundInput(StepInput):
-    """Refund the whole charge."""
+class BeginRefundInput(StepInput):
+    """Decide about a refund that a client asked for, and reserve its amount."""
 
     payment: PaymentIntent
+    refund_id: str
+    amount: MinorUnits | None = None
+    """To refund; None to refund lines."""
+    lines: tuple[RefundLine, ...] = ()
+    reason: str = ""
+    pending: AuditEvent
+    """Recorded with the reservation, with the amount added to its detail."""
+
+
+class BeginRefundResult(StepResult):
+    """The decision about a refund."""
+
+    decision: RefundDecision
+
+
+class RefundInput(StepInput):
+    """Refund what was reserved under the refund's id, or everything that is left."""
+
+    payment: PaymentIntent
+    refund_id: str = names.ORDER_REFUND
     pending: AuditEvent
     done: AuditEvent
+    failed: AuditEvent | None = None
+    """Recorded if the provider refuses, with its reason added to the detail."""
+
+
+class RefundStepResult(StepResult):
+    """How a refund ended."""
+
+    status: RefundStatus = RefundStatus.REFUNDED
+    failure: str = ""
+    """Why the provider refused it; empty otherwise."""
 
 
 class PrepareInput(StepInput):

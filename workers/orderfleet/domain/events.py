@@ -14,7 +14,7 @@ from pydantic import Field
 
 from orderfleet.domain.base import Contract
 from orderfleet.domain.order import Address
-from orderfleet.domain.status import OrderStatus, SpecResult, Step
+from orderfleet.domain.status import Hold, OrderStatus, PendingCustomer, SpecResult, Step
 
 
 class EventKind(StrEnum):
@@ -29,9 +29,20 @@ class EventKind(StrEnum):
     CHARGED = "charged"
     CHARGE_REFUSED = "charge_refused"
     CHARGE_UNKNOWN = "charge_unknown"
+    AUTHORIZED = "authorized"
+    PAYMENT_PENDING = "payment_pending"
+    """The charge or the authorization waits for the customer."""
+    CAPTURED = "captured"
+    CAPTURE_REFUSED = "capture_refused"
+    CAPTURE_UNKNOWN = "capture_unknown"
+    HELD = "held"
+    HOLD_ENDED = "hold_ended"
+    PAYMENT_RETRIED = "payment_retried"
     PAYMENT_VOIDED = "payment_voided"
     REFUND_PENDING = "refund_pending"
     REFUNDED = "refunded"
+    REFUND_FAILED = "refund_failed"
+    """The payment provider refused it permanently; its amount can be refunded again."""
     ADDRESS_CHANGED = "address_changed"
     CANCEL_REQUESTED = "cancel_requested"
     CHANGE_REJECTED = "change_rejected"
@@ -81,6 +92,8 @@ class Progress(Contract):
     retries: dict[str, int] = Field(default_factory=dict)
     declared: SpecResult = SpecResult()
     completed_at: datetime | None = None
+    hold: Hold | None = None
+    payment_pending: PendingCustomer | None = None
     events: tuple[AuditEvent, ...] = ()
 
 

@@ -8,30 +8,22 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from orderfleet.domain.base import Contract, ExternalName, Int64
 from orderfleet.domain.money import LineId
+from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     CaptureIntent,
-    CaptureMode,
     MinorUnits,
     Movement,
     MovementKind,
     PaymentIntent,
-    PendingCustomer,
     RefundIntent,
 )
-from orderfleet.domain.status import PaymentStatus
-
-UNDO: Final = "order"
-"""Refund id of what an order's undo returns. A refund that a client asks for must have another one."""
-
-
-RefundId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
-"""1 to 64 letters, digits, dots, underscores, colons or dashes."""
+from orderfleet.domain.status import PaymentStatus, PendingCustomer
 
 
 class EntryKind(StrEnum):
@@ -69,12 +61,12 @@ _ENTRY_OF: Final = {
 
 
 class PaymentEntry(Contract):
-    """One entry. Its kind and key together are unique in its payment, so an entry that is recorded again is the same."""
+    """One entry. Kind and key together are unique in a payment, so an entry that is recorded again is the same."""
 
     kind: EntryKind
     key: str
-    """The idempotency key of the call; for what we did not ask for, the provider's id of it. A reversal has the key of what
-    it reverses. The refund that a void makes has the key of the authorization followed by `/void`."""
+    """The idempotency key of the call; for what we did not ask for, the provider's id of it. A reversal has the key of
+    what it reverses, and the refund that a void makes the `void_key` of its charge or authorization."""
     number: int = Field(default=1, ge=1)
     """Number of the authorization."""
     amount: MinorUnits
@@ -155,6 +147,8 @@ class CaptureRefusal(StrEnum):
     """No authorization holds: begin another one."""
     LAPSED = "lapsed"
     """The authorization has lapsed: begin another one."""
+    OTHER_METHOD = "other_method"
+    """The authorization is of another means of payment: void it, and begin another one."""
     AUTHORIZED = "authorized"
     """Only for an authorization: another one holds, or its outcome is not known."""
     CAPTURED = "captured"
@@ -173,6 +167,8 @@ class CaptureDecision(Contract):
     """The authorization that the decision is about."""
     expires_at: datetime | None = None
     """When that authorization lapses; None if it does not."""
+    idle: float | None = None
+    """Seconds since an earlier attempt began to ask for the capture; None if this one is the first."""
     payment: PaymentRecord | None = None
     """None if the payment is unknown."""
 
@@ -183,6 +179,8 @@ class AuthorizationDecision(Contract):
     refused: CaptureRefusal | None = None
     authorization: PaymentIntent | None = None
     """What to ask for. The same one again until its end is recorded."""
+    is_new: bool = False
+    """Whether no earlier attempt can have asked for it."""
     payment: PaymentRecord | None = None
 
 
@@ -212,7 +210,7 @@ class Pieces(Contract):
 class RefundRequest(Contract):
     """What a refund is asked for: an amount, or lines; with neither, everything that can be refunded."""
 
-    refund_id: RefundId
+    refund_id: str = Field(min_length=1, max_length=64)
     amount: MinorUnits | None = None
     lines: tuple[RefundLine, ...] = ()
     reason: str = ""

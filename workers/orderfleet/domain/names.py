@@ -29,12 +29,17 @@ DISPATCH_FAILED: Final = "dispatch_failed"
 SHIPMENT_ANSWER: Final = "shipment_answer"
 CHANGE_ADDRESS: Final = "change_address"
 CANCEL_SHIPMENT: Final = "cancel_shipment"
+REFUND_DECISION: Final = "decision"
+
+ORDER_REFUND: Final = "order"
+"""Id of the refund of everything that is left, which an order makes that is canceled or fails after its charge."""
 
 MEMO_OWNER: Final = "owner"
 MEMO_OWNER_UID: Final = "owner_uid"
 MEMO_CONTENT_HASH: Final = "content_hash"
 MEMO_ORDER_ID: Final = "order_id"
 MEMO_PAYMENT_ID: Final = "payment_id"
+MEMO_REFUND_ID: Final = "refund_id"
 
 CRD_GROUP: Final = "orderfleet.dev"
 CRD_VERSION: Final = "v1alpha1"
@@ -82,16 +87,19 @@ def default_payment_id(order_id: str) -> str:
     return f"pay-{order_id}"
 
 
-def refund_workflow_id(payment_id: str, number: int = 1) -> str:
-    """Id of the workflow that refunds a payment.
+def refund_workflow_id(payment_id: str, number: int = 1, *, refund_id: str = ORDER_REFUND) -> str:
+    """Id of the workflow that makes a refund of a payment.
 
-    No payment id contains a slash, so a numbered id is never that of another payment.
+    No payment id and no refund id contains a slash, so an id is never that of another payment. It may be that of
+    another refund of the same payment, which the memo distinguishes.
 
     Args:
         payment_id: the payment.
         number: above 1 if the workflows with lower numbers are of another client, or closed without a refund.
+        refund_id: of the refund; by default that of everything that is left, which has the payment's id alone.
     """
-    return _numbered(f"refund-{payment_id}", number)
+    workflow_id = f"refund-{payment_id}"
+    return _numbered(workflow_id if refund_id == ORDER_REFUND else f"{workflow_id}/{refund_id}", number)
 
 
 def compensation_workflow_id(order_id: str, number: int = 1) -> str:

@@ -146,6 +146,27 @@ class Delivery(Contract):
     """How long the order waits for the confirmation."""
 
 
+class CaptureMode(StrEnum):
+    """When the money of an order is taken."""
+
+    IMMEDIATE = "immediate"
+    """In one charge, at the step `charge`."""
+    ON_SHIPMENT = "onShipment"
+    """Authorized at the step `charge`, captured before the dispatch."""
+
+
+PaymentMethod = Annotated[str, Field(max_length=255)]
+"""The provider's token of the customer's means of payment. Never card data."""
+
+
+class PaymentTerms(Contract):
+    """How an order is paid."""
+
+    method: PaymentMethod = ""
+    """Empty leaves the choice to the provider."""
+    capture: CaptureMode = CaptureMode.IMMEDIATE
+
+
 def _policy(value: Any) -> Any:
     return OrderPolicy() if value is None else value
 
@@ -159,6 +180,7 @@ class OrderInput(Contract):
     customer: Customer = Customer()
     payment_id: PaymentId = ""
     """Derived from the order id if left out."""
+    payment: PaymentTerms = PaymentTerms()
     currency: Currency = "USD"
     adjustments: tuple[Adjustment, ...] = ()
     reference: Reference = ""
@@ -221,3 +243,5 @@ class SpecUpdate(Contract):
     cancel: bool = False
     cancel_reason: str = ""
     address: Address | None = None
+    payment_method: PaymentMethod = ""
+    """`spec.payment.method`; empty if the Order has none."""

@@ -1,4 +1,4 @@
-"""Requests to and results of the payment provider, and the input of a refund.
+"""Requests to and results of the payment provider.
 
 Amounts are integers in minor units of the currency.
 """
@@ -12,10 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from orderfleet.domain import names
 from orderfleet.domain.base import Contract, ExternalName, Int64, OrderId, PaymentId
 from orderfleet.domain.money import minor_units, to_decimal
-from orderfleet.domain.policy import OrderPolicy
+from orderfleet.domain.status import PendingCustomer
 
 
 def _in_minor_units(amount: Any, info: ValidationInfo) -> Any:
@@ -29,15 +28,6 @@ def _in_minor_units(amount: Any, info: ValidationInfo) -> Any:
 
 MinorUnits = Annotated[Int64, Field(ge=0)]
 """An amount in minor units of its currency."""
-
-
-class CaptureMode(StrEnum):
-    """When the money of an order is taken."""
-
-    IMMEDIATE = "immediate"
-    """In one charge, at the step `charge`."""
-    ON_SHIPMENT = "onShipment"
-    """Authorized at the step `charge`, captured before the dispatch."""
 
 
 class PaymentIntent(Contract):
@@ -69,15 +59,6 @@ class PaymentIntent(Contract):
     def void_key(self) -> str:
         """The idempotency key of the refund that a void makes."""
         return f"{self.key}/void"
-
-
-class PendingCustomer(Contract):
-    """A charge or an authorization that waits for the customer: 3-D Secure, a bank transfer."""
-
-    url: str = ""
-    """Where the customer goes on; empty if there is no such page."""
-    until: datetime | None = None
-    """When the provider gives up; None if it does not say."""
 
 
 class Charge(Contract):
@@ -196,7 +177,7 @@ class Movement(Contract):
 
     kind: MovementKind
     key: str = ""
-    """Our idempotency key; empty for a movement that was not made by us, such as a refund in the provider's dashboard."""
+    """Our idempotency key; empty for a movement that Orderfleet did not make, such as a refund in a dashboard."""
     reference: ExternalName
     amount: MinorUnits
     at: datetime
@@ -229,16 +210,3 @@ class VoidOutcome(StrEnum):
     RELEASED = "released"
     """An authorization of which nothing was captured."""
     REFUNDED = "refunded"
-
-
-class RefundOrder(Contract):
-    """Input of `RefundWorkflow`."""
-
-    order_id: OrderId
-    payment: PaymentIntent
-    reason: str
-    policy: OrderPolicy
-
-    def memo(self) -> dict[str, str]:
-        """Memo of the workflow, which distinguishes it from a workflow of another client with the same id."""
-        return {names.MEMO_ORDER_ID: self.order_id, names.MEMO_PAYMENT_ID: self.payment.payment_id}

@@ -99,6 +99,15 @@ class OrderPolicy(Contract):
     """Policy of one round of a refund or a void, which are retried in rounds until they succeed."""
     retry_forever_backoff: OutagePolicy = OutagePolicy(first=_seconds(1), longest=_seconds(3600))
     """Waits between the rounds of a step that is retried until it succeeds, such as a refund."""
+    capture: StepPolicy = StepPolicy(attempt_timeout=_seconds(5))
+    capture_retries: OutagePolicy = OutagePolicy(first=_seconds(60), longest=_seconds(3600))
+    """Waits between the captures of an order that is held with `capture_unknown`."""
+    payment_hold: PositiveDuration = timedelta(days=7)
+    """How long an order is held for its capture before it is canceled."""
+    payment_pending: PositiveDuration = timedelta(hours=1)
+    """How long a payment waits for the customer, if the provider names no end."""
+    payment_look_ups: OutagePolicy = OutagePolicy(first=_seconds(5), longest=_seconds(300))
+    """Waits between the look-ups of a payment that waits for the customer."""
     shipping_task_queue: TaskQueue = SHIPPING_TASK_QUEUE
     shipping_attempts: ShippingAttempts = 2
     """Shipments that are tried before the order fails."""

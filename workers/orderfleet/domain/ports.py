@@ -22,12 +22,11 @@ from orderfleet.domain.ledger import (
     RefundDecision,
     RefundRequest,
 )
-from orderfleet.domain.order import OrderInput
+from orderfleet.domain.order import CaptureMode, OrderInput
 from orderfleet.domain.orphans import ClosedPage, Compensation, Orphan, UnfinishedOrder, UnfinishedPage, WorkflowState
 from orderfleet.domain.payment import (
     Capture,
     CaptureIntent,
-    CaptureMode,
     Charge,
     PaymentIntent,
     Refund,
@@ -112,13 +111,16 @@ class PaymentStore(Protocol):
             PaymentConflict: the payment id belongs to another order.
         """
 
-    async def begin_capture(self, payment_id: str, order_id: str, amount: int | None = None) -> CaptureDecision:
+    async def begin_capture(
+        self, payment_id: str, order_id: str, amount: int | None = None, method: str = ""
+    ) -> CaptureDecision:
         """Store the intent of a capture if the authorization and the order's total leave its amount.
 
         Args:
             payment_id: the payment.
             order_id: its order.
             amount: None for everything that is not captured.
+            method: means of payment of the authorization; empty for any.
         """
 
     async def finish_capture(
@@ -148,7 +150,7 @@ class PaymentStore(Protocol):
         Args:
             payment_id: the payment.
             order_id: its order.
-            method: another means of payment; None for the payment's own.
+            method: another means of payment; empty for the payment's own.
         """
 
     async def begin_refund(

@@ -1,7 +1,7 @@
 """Workflows that compensate: `RefundWorkflow` for one payment, `CompensationWorkflow` for one orphaned order.
 
-Both retry without limit and have no deadline, so an open one is a pending refund, whose age raises an alert. The id of
-a refund follows from its payment, so a payment is refunded once.
+Both retry without limit and have no deadline, so an open one is a pending refund, whose age raises an alert. A refund
+has an id in its payment, so each is made once. It ends without success only if the provider refuses it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from orderfleet.temporal.step_runner import ActivityRef, LastError, StepRunner, 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import names
     from orderfleet.domain.activities import (
+        BeginRefundInput,
+        BeginRefundResult,
         RecordShipmentInput,
         RefundInput,
+        RefundStepResult,
         StepResult,
         VoidBookingInput,
         VoidBookingResult,
@@ -24,41 +27,92 @@ with workflow.unsafe.imports_passed_through():
         VoidResult,
     )
     from orderfleet.domain.events import AuditEvent, EventKind
+    from orderfleet.domain.money import to_decimal
     from orderfleet.domain.orphans import Compensation, RecordCompensationInput
-    from orderfleet.domain.payment import RefundOrder
+    from orderfleet.domain.refunds import RefundDecision, RefundOrder, RefundResult, RefundStatus
     from orderfleet.domain.shipment import Booking, BookingState, ShipmentRecord
     from orderfleet.domain.status import ShipmentStatus, Step
-    from orderfleet.orders.activities import OrderActivities
     from orderfleet.orders.maintenance import MaintenanceActivities
+    from orderfleet.orders.payment_activities import PaymentActivities
 
 
-_REFUND = ActivityRef(OrderActivities.refund, StepResult)
-_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
+_BEGIN_REFUND: ActivityRef[BeginRefundInput, BeginRefundResult] = ActivityRef("begin_refund", BeginRefundResult)
+_REFUND = ActivityRef(PaymentActivities.refund, RefundStepResult)
+_VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 _RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 
 @workflow.defn(name=names.REFUND_WORKFLOW)
 class RefundWorkflow(LastError):
-    """Refunds one payment."""
+    """One refund of a payment: of everything that is left, or of what a client asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._decision: RefundDecision | None = None
+
+    @workflow.update(name=names.REFUND_DECISION)
+    async def decision(self, *_args: Any) -> RefundDecision:
+        """Wait for the decision about the refund and return it; only a refund that a client asked for has one."""
+        await workflow.wait_condition(lambda: self._decision is not None)
+        assert self._decision is not None
+        return self._decision
 
     @workflow.run
-    async def run(self, *args: Any) -> StepResult:
-        """Refund the payment; retried until the provider has done it.
+    async def run(self, *args: Any) -> RefundResult:
+        """Refund; retried until the provider has done it or refuses it.
 
         Raises:
             ApplicationError: the input is rejected; the message has the reason.
         """
-        refund = read_start(RefundOrder, args, lambda refund: names.refund_workflow_id(refund.payment.payment_id))
+        refund = read_start(
+            RefundOrder,
+            args,
+            lambda refund: names.refund_workflow_id(refund.payment.payment_id, refund_id=refund.refund_id),
+        )
         steps = StepRunner(refund.policy, self._on_error)
-        payment = refund.payment
-        detail = {"payment": payment.payment_id, "amount": str(payment.decimal_amount), "reason": refund.reason}
+        if refund.partial:
+            self._decision = await self._decide(steps, refund)
+        result = await self._refund(steps, refund)
+        # Each update that has arrived is answered.
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return result
+
+    async def _decide(self, steps: StepRunner, refund: RefundOrder) -> RefundDecision:
+        """Reserve the amount, unless it cannot be refunded or an earlier workflow of this refund reserved it."""
+        detail = {"payment": refund.payment.payment_id, "refund": refund.refund_id, "reason": refund.reason}
+        begin = BeginRefundInput(
+            order_id=refund.order_id,
+            payment=refund.payment,
+            refund_id=refund.refund_id,
+            amount=refund.amount,
+            lines=refund.lines,
+            reason=refund.reason,
+            pending=_event(f"refund-pending/{refund.refund_id}", EventKind.REFUND_PENDING, detail),
+        )
+        begun = await steps.retry_forever(_BEGIN_REFUND, begin, refund.policy.refund)
+        # The answer of an attempt before may have been lost.
+        replayed = begun.decision.replayed and begun.attempt == 1
+        return begun.decision.model_copy(update={"replayed": replayed})
+
+    async def _refund(self, steps: StepRunner, refund: RefundOrder) -> RefundResult:
+        decision, payment = self._decision, refund.payment
+        if decision is not None and decision.refund is None:
+            return RefundResult(status=RefundStatus.FAILED, failure=decision.reason, decision=decision)
+        amount, suffix, detail = payment.decimal_amount, "", {"payment": payment.payment_id}
+        if decision is not None and decision.refund is not None:
+            amount, suffix = to_decimal(decision.refund.amount, payment.currency), f"/{refund.refund_id}"
+            detail["refund"] = refund.refund_id
+        detail |= {"amount": str(amount), "reason": refund.reason}
         arg = RefundInput(
             order_id=refund.order_id,
             payment=payment,
-            pending=_event("refund-pending", EventKind.REFUND_PENDING, detail),
-            done=_event("refunded", EventKind.REFUNDED, detail),
+            refund_id=refund.refund_id,
+            pending=_event(f"refund-pending{suffix}", EventKind.REFUND_PENDING, detail),
+            done=_event(f"refunded{suffix}", EventKind.REFUNDED, detail),
+            failed=_event(f"refund-failed{suffix}", EventKind.REFUND_FAILED, detail),
         )
-        return await steps.retry_forever(_REFUND, arg, refund.policy.refund)
+        done = await steps.retry_forever(_REFUND, arg, refund.policy.refund)
+        return RefundResult(status=done.status, failure=done.failure, decision=decision)
 
 
 def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:

@@ -14,16 +14,17 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.activities import ChargeInput, IdHolder, StepResult, VoidInput, VoidResult
     from orderfleet.domain.errors import PaymentConflict, PaymentRefused, PaymentVoided
     from orderfleet.domain.events import EventKind
-    from orderfleet.domain.payment import PaymentIntent, RefundOrder
+    from orderfleet.domain.payment import PaymentIntent
+    from orderfleet.domain.refunds import RefundOrder, RefundStatus
     from orderfleet.domain.status import PaymentStatus, Step
-    from orderfleet.orders.activities import OrderActivities
+    from orderfleet.orders.payment_activities import PaymentActivities
 
 from orderfleet.orders.context import OrderContext, OrderFailed
 from orderfleet.temporal.refunds import start_refund
 from orderfleet.temporal.step_runner import ActivityRef, StepFailed
 
-_CHARGE = ActivityRef(OrderActivities.charge, StepResult)
-_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
+_CHARGE = ActivityRef(PaymentActivities.charge, StepResult)
+_VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 
 REFUND_WAIT: Final = timedelta(seconds=10)
 """How long an order in compensation waits for its refund. Then it ends, and the refund continues by itself."""
@@ -110,5 +111,5 @@ async def refund(ctx: OrderContext, reason: str) -> None:
             ctx.state.payment_status = PaymentStatus.REFUNDED
         return
     await workflow.wait([refund], timeout=REFUND_WAIT.total_seconds())
-    if refund.done() and refund.exception() is None:
+    if refund.done() and refund.exception() is None and refund.result().status is RefundStatus.REFUNDED:
         ctx.state.payment_status = PaymentStatus.REFUNDED

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     AmountLimits,
     Authorization,
     Capture,
     CaptureIntent,
-    CaptureMode,
     Charge,
     PaymentIntent,
     ProviderPayment,

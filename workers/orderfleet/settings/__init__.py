@@ -43,6 +43,7 @@ class Settings(
         if self.payment_provider not in IN_PROCESS:
             check_url(self, "payment_provider", "payment_url")
             check_timeout(self, "payment_timeout", "charge_timeout")
+            check_timeout(self, "payment_timeout", "capture_timeout")
             check_timeout(self, "payment_timeout", "refund_timeout")
         if self.carrier not in IN_PROCESS:
             check_url(self, "carrier", "carrier_url")
@@ -59,6 +60,9 @@ class Settings(
             prepare_package=self.step(self.prepare_package_timeout),
             dispatch_carrier=self.step(self.dispatch_carrier_timeout),
             refund=self.step(self.refund_timeout),
+            capture=self.step(self.capture_timeout),
+            payment_hold=self.payment_hold,
+            payment_pending=self.payment_pending_timeout,
             outage=self.outage(),
             shipping_task_queue=self.shipping_task_queue,
             shipping_attempts=self.shipping_attempts,

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel
 
 from orderfleet.domain.address_rules import known_country
 from orderfleet.domain.durations import PositiveDuration, parse_duration
-from orderfleet.domain.order import Delivery, Review, ReviewMode, ReviewTimeoutAction
+from orderfleet.domain.order import CaptureMode, Delivery, PaymentTerms, Review, ReviewMode, ReviewTimeoutAction
 from orderfleet.domain.policy import (
     AddressChecks,
     AddressValidation,
@@ -50,6 +50,14 @@ class OrderSettings(Group):
     """Default of an order's `delivery.confirm`."""
     delivery_timeout: PositiveDuration = parse_duration("336h")
     """Default of an order's `delivery.timeout`."""
+    payment_capture: CaptureMode = CaptureMode.IMMEDIATE
+    """Default of an order's `payment.capture`. `immediate`: charged in one call, before it ships. `onShipment`:
+    authorized then, and captured before its package is handed to the carrier."""
+    payment_hold: PositiveDuration = parse_duration("168h")
+    """How long an order whose capture is refused or unknown is held before it is canceled."""
+    payment_pending_timeout: PositiveDuration = parse_duration("1h")
+    """How long a payment waits for the customer, such as for 3-D Secure, if the provider names no end. Then the order
+    is canceled."""
     require_prices: bool | None = None
     """Reject an order with an item that has no price; `false` counts such an item 1.00. Unset: `true`, and `false`
     where `ORDERFLEET_SAMPLE_ORDERS` is on."""
@@ -79,6 +87,10 @@ class OrderSettings(Group):
         """The `review` of an order: the `given` terms, and the defaults of those that are None."""
         default = Review(mode=self.review_mode, timeout=self.review_timeout, on_timeout=self.review_on_timeout)
         return default.model_copy(update=_set_fields(given))
+
+    def payment(self, given: BaseModel | None) -> PaymentTerms:
+        """The `payment` of an order: the `given` terms, and the defaults of those that are None."""
+        return PaymentTerms(capture=self.payment_capture).model_copy(update=_set_fields(given))
 
     def delivery(self, given: BaseModel | None) -> Delivery:
         """The `delivery` of an order: the `given` terms, and the defaults of those that are None."""
@@ -116,6 +128,8 @@ class StepSettings(Group):
     """Timeout of an attempt of `prepare_package`."""
     dispatch_carrier_timeout: PositiveDuration = parse_duration("5s")
     """Timeout of an attempt of `dispatch_carrier`."""
+    capture_timeout: PositiveDuration = parse_duration("5s")
+    """Timeout of an attempt of `capture_payment`."""
     refund_timeout: PositiveDuration = parse_duration("5s")
     """Timeout of an attempt to refund a payment or to void a charge."""
     shipping_attempts: ShippingAttempts = 2

@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.base import truncate
     from orderfleet.domain.events import AuditEvent, EventKind
     from orderfleet.domain.inputs import InputRejected, Model, read_one
-    from orderfleet.domain.payment import RefundOrder
+    from orderfleet.domain.refunds import RefundOrder
     from orderfleet.domain.shipment import (
         AddressChange,
         BookingState,

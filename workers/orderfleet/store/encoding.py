@@ -58,6 +58,8 @@ def without_texts(progress: Progress, why: str) -> Progress:
             "last_error": _instead(progress.last_error, why),
             "address": None,
             "declared": progress.declared.model_copy(update={"reason": reason}),
+            "hold": progress.hold and progress.hold.model_copy(update={"reason": why}),
+            "payment_pending": progress.payment_pending and progress.payment_pending.model_copy(update={"url": ""}),
             "events": events_without_texts(progress.events, why),
         }
     )

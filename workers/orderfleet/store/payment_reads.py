@@ -12,8 +12,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from orderfleet.domain.ledger import AuthorizationView, IntentView, PaymentDetail, PaymentEntry, PaymentFilter
-from orderfleet.domain.payment import PendingCustomer
-from orderfleet.domain.status import Cursor
+from orderfleet.domain.status import Cursor, PendingCustomer
 from orderfleet.store.encoding import as_text
 from orderfleet.store.pool import Database, statement
 

@@ -1,7 +1,7 @@
 """The ledger of money in Postgres, as activities and webhooks write it. Implements `PaymentStore`.
 
-Each call is one statement, so one round trip and one transaction. The functions of migrations 0006 to 0008 decide, under
-the lock of the payment's row; nothing here must decide on what it has read before.
+Each call is one statement, so one round trip and one transaction. The functions of migrations 0006 to 0008 decide,
+under the lock of the payment's row; nothing here must decide on what it has read before.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ from orderfleet.domain.ledger import (
     RefundLine,
     RefundRequest,
 )
+from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     Capture,
     CaptureIntent,
-    CaptureMode,
     Charge,
     PaymentIntent,
-    PendingCustomer,
     Refund,
     RefundIntent,
     VoidOutcome,
 )
-from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.status import PaymentStatus, PendingCustomer
 from orderfleet.observability import order_metrics
 from orderfleet.store.encoding import as_json, as_text, events_only, events_without_texts, without_texts
 from orderfleet.store.pool import Database, statement
@@ -169,10 +168,12 @@ class PaymentWrites:
             raise payment_conflict(payment.payment_id, payment.order_id)
         return FencedPayment.model_validate_json(found)
 
-    async def begin_capture(self, payment_id: str, order_id: str, amount: int | None = None) -> CaptureDecision:
+    async def begin_capture(
+        self, payment_id: str, order_id: str, amount: int | None = None, method: str = ""
+    ) -> CaptureDecision:
         """Store the intent of a capture of an amount, or of everything that is not captured, if its guard allows it."""
         return CaptureDecision.model_validate_json(
-            await self._decide("begin_capture", payment_id, order_id, amount) or ""
+            await self._decide("begin_capture", payment_id, order_id, amount, as_text(method)) or ""
         )
 
     async def finish_capture(
@@ -201,8 +202,7 @@ class PaymentWrites:
         self, payment_id: str, order_id: str, method: str | None = None
     ) -> AuthorizationDecision:
         """Store the intent of another authorization of what is not captured, if none holds."""
-        given = None if method is None else as_text(method)
-        found = await self._decide("begin_authorization", payment_id, order_id, given)
+        found = await self._decide("begin_authorization", payment_id, order_id, as_text(method))
         return AuthorizationDecision.model_validate_json(found or "")
 
     async def begin_refund(

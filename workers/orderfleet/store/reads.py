@@ -8,15 +8,26 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from decimal import Decimal
+from typing import Final, TypeVar
 
 import asyncpg
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.money import to_decimal
 from orderfleet.domain.order import Address
-from orderfleet.domain.status import Cursor, OrderFilter, OrderPage, OrderStatus, PaymentView, ShipmentView, SpecResult
+from orderfleet.domain.status import (
+    Cursor,
+    Hold,
+    OrderFilter,
+    OrderPage,
+    OrderStatus,
+    PaymentView,
+    PendingCustomer,
+    ShipmentView,
+    SpecResult,
+)
 from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
 from orderfleet.store.encoding import as_text
 from orderfleet.store.payment_reads import EARLIEST, LATEST, PaymentReads
@@ -29,6 +40,8 @@ _PAGES: Final = {
     (True, False): "page_of_customer",
     (True, True): "page_of_customer_and_step",
 }
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _SHIPMENTS = TypeAdapter(tuple[ShipmentView, ...])
 
@@ -105,12 +118,28 @@ def recorded_order(row: asyncpg.Record) -> RecordedOrder:
             status=row["payment_status"],
             amount=to_decimal(row["amount"], row["currency"]),
             currency=row["currency"],
+            **_amounts(row),
+            pending=_read(PendingCustomer, row["payment_pending"]),
         ),
+        "hold": _read(Hold, row["hold"]),
         "shipments": _SHIPMENTS.validate_json(row["shipments"]),
         "retries": json.loads(row["retries"]),
         "declared": SpecResult.model_validate_json(row["declared"]),
     }
     return RecordedOrder(**row, status=OrderStatus(**status))
+
+
+def _amounts(row: asyncpg.Record) -> dict[str, Decimal]:
+    """The amounts of an order's payment; none before it begins."""
+    return {
+        name: to_decimal(row[name], row["currency"])
+        for name in ("authorized", "captured", "refunded")
+        if row[name] is not None
+    }
+
+
+def _read(model: type[Model], text: str | None) -> Model | None:
+    return None if text is None else model.model_validate_json(text)
 
 
 def recorded_event(row: asyncpg.Record) -> RecordedEvent:

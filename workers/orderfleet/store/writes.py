@@ -19,7 +19,7 @@ from orderfleet.domain.orphans import Orphan, UnfinishedOrder, UnfinishedPage
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.shipment import ShipmentRecord
 from orderfleet.domain.status import Step
-from orderfleet.domain.transitions import SHIPMENT_TRANSITIONS, origins
+from orderfleet.domain.transitions import shipment_origins
 from orderfleet.observability import order_metrics
 from orderfleet.observability.metrics import ORDERS_RECEIVED
 from orderfleet.observability.tracing import exemplar
@@ -158,7 +158,7 @@ class OrderWrites(PaymentWrites):
             as_text(shipment.tracking_number),
             shipment.attempts,
             as_text(shipment.dispatch_failed_reason),
-            origins(SHIPMENT_TRANSITIONS, shipment.status),
+            shipment_origins(shipment.status),
             as_json(events),
         )
 

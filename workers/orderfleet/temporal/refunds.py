@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
 
     from orderfleet.domain import names
     from orderfleet.domain.activities import CheckWorkflowInput, CheckWorkflowResult, IdHolder
-    from orderfleet.domain.payment import RefundOrder
+    from orderfleet.domain.refunds import RefundOrder, RefundResult
 
 from orderfleet.temporal.step_runner import ActivityRef, StepRunner
 
@@ -42,7 +42,7 @@ async def check_workflow(steps: StepRunner, step: CheckWorkflowInput, task_queue
 
 async def start_refund(
     steps: StepRunner, refund: RefundOrder, task_queue: str, on_conflict: Callable[[str], None]
-) -> workflow.ChildWorkflowHandle[Any, Any] | IdHolder:
+) -> workflow.ChildWorkflowHandle[Any, RefundResult] | IdHolder:
     """Start the refund workflow of a payment.
 
     Args:
@@ -68,6 +68,7 @@ async def start_refund(
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 memo=refund.memo(),
+                result_type=RefundResult,
             )
         except WorkflowAlreadyStartedError:
             check = CheckWorkflowInput(

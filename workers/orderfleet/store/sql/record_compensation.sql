@@ -12,6 +12,8 @@ update orders
 set
     step = $2,
     last_error = $3,
+    hold = null,
+    payment_pending = null,
     completed_at = now(),
     recorded_seq = 9223372036854775807
 from inserted
