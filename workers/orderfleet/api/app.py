@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import orders, problems, shipments, watch, workflow_id_routes
+from orderfleet.api import orders, payment_retries, problems, shipments, watch, workflow_id_routes
 from orderfleet.api.dependencies import Services, probes_router
 from orderfleet.api.middleware import RequestLimits, RequestLog, RequestTelemetry
 
@@ -61,6 +61,7 @@ def create_app(services: Services) -> FastAPI:
     for router in (
         orders.router,
         orders.changes_router,
+        payment_retries.router,
         workflow_id_routes.router,
         shipments.router,
         watch.router,
@@ -119,6 +120,7 @@ _CHANGES: Final = (
         _ORDER,
         "Cancel the payment and the order.",
     ),
+    _Link("RetryPayment", "post", "/orders/{order_id}/payment/retry", _ORDER, "Capture the payment again."),
     _Link("UpdateAddress", "post", "/orders/{order_id}/signals/update-address", _ORDER, "Change the address."),
 )
 _CARRIER: Final = _Link(

@@ -59,6 +59,7 @@ def worker_spec(
     payments = PaymentActivities(record, without_zero_amounts(provider))
     orders = OrderActivities(
         record,
+        provider,
         require_prices=settings.prices_required(),
         address_checks=settings.address_checks(),
         unique_reference=settings.unique_reference,
@@ -72,6 +73,7 @@ def worker_spec(
             orders.validate,
             orders.record,
             payments.charge,
+            payments.look_up_payment,
             payments.capture_payment,
             payments.void_payment,
             payments.refund,
