@@ -119,7 +119,7 @@ class PaymentActivities:
 
     @activity.defn(name="look_up_payment")
     async def look_up_payment(self, step: ChargeInput) -> ChargeResult:
-        """Ask what became of a payment that waits for the customer; as `charge` does for such a one."""
+        """Ask for the outcome of a payment that waits for the customer; as `charge` does for such a one."""
         return await self.charge(step)
 
     async def _asked(
@@ -149,7 +149,7 @@ class PaymentActivities:
         return await self._provider.authorize(payment)
 
     async def _looked_up(self, payment: PaymentIntent, capture: CaptureMode) -> Charge | None:
-        """What became of a payment that waits for the customer; None if the provider has nothing of it."""
+        """The outcome of a payment that waits for the customer; None if the provider has nothing of it."""
         found = await self._provider.look_up(payment)
         if found is None:
             return None
