@@ -27,9 +27,10 @@ with workflow.unsafe.imports_passed_through():
         VoidResult,
     )
     from orderfleet.domain.events import AuditEvent, EventKind
+    from orderfleet.domain.ledger import IntentStatus, RefundDecision
     from orderfleet.domain.money import to_decimal
     from orderfleet.domain.orphans import Compensation, RecordCompensationInput
-    from orderfleet.domain.refunds import RefundDecision, RefundOrder, RefundResult, RefundStatus
+    from orderfleet.domain.refunds import RefundOrder, RefundResult, refusal_reason
     from orderfleet.domain.shipment import Booking, BookingState, ShipmentRecord
     from orderfleet.domain.status import ShipmentStatus, Step
     from orderfleet.orders.activities import OrderActivities
@@ -79,40 +80,46 @@ class RefundWorkflow(LastError):
 
     async def _decide(self, steps: StepRunner, refund: RefundOrder) -> RefundDecision:
         """Reserve the amount, unless it cannot be refunded or an earlier workflow of this refund reserved it."""
-        detail = {"payment": refund.payment.payment_id, "refund": refund.refund_id, "reason": refund.reason}
+        amount = "" if refund.amount is None else str(to_decimal(refund.amount, refund.payment.currency))
+        lines = ", ".join(f"{each.qty} of {each.line}" for each in refund.lines)
         begin = BeginRefundInput(
             order_id=refund.order_id,
             payment=refund.payment,
-            refund_id=refund.refund_id,
-            amount=refund.amount,
-            lines=refund.lines,
-            reason=refund.reason,
-            pending=_event(f"refund-pending/{refund.refund_id}", EventKind.REFUND_PENDING, detail),
+            request=refund.request,
+            pending=_refund_event(EventKind.REFUND_PENDING, refund, amount=amount, lines=lines),
         )
-        begun = await steps.retry_forever(_BEGIN_REFUND, begin, refund.policy.refund)
-        # The answer of an attempt before may have been lost.
-        replayed = begun.decision.replayed and begun.attempt == 1
-        return begun.decision.model_copy(update={"replayed": replayed})
+        return (await steps.retry_forever(_BEGIN_REFUND, begin, refund.policy.refund)).decision
 
     async def _refund(self, steps: StepRunner, refund: RefundOrder) -> RefundResult:
-        decision, payment = self._decision, refund.payment
-        if decision is not None and decision.refund is None:
-            return RefundResult(status=RefundStatus.FAILED, failure=decision.reason, decision=decision)
-        amount, suffix, detail = payment.decimal_amount, "", {"payment": payment.payment_id}
-        if decision is not None and decision.refund is not None:
-            amount, suffix = to_decimal(decision.refund.amount, payment.currency), f"/{refund.refund_id}"
-            detail["refund"] = refund.refund_id
-        detail |= {"amount": str(amount), "reason": refund.reason}
+        decision, amount = self._decision, refund.payment.amount
+        if decision is not None and decision.refused is not None:
+            failure = refusal_reason(refund, decision)
+            return RefundResult(status=IntentStatus.REFUSED, failure=failure, decision=decision)
+        if decision is not None:
+            amount = decision.amount
+        text = str(to_decimal(amount, refund.payment.currency))
         arg = RefundInput(
             order_id=refund.order_id,
-            payment=payment,
-            refund_id=refund.refund_id,
-            pending=_event(f"refund-pending{suffix}", EventKind.REFUND_PENDING, detail),
-            done=_event(f"refunded{suffix}", EventKind.REFUNDED, detail),
-            failed=_event(f"refund-failed{suffix}", EventKind.REFUND_FAILED, detail),
+            payment=refund.payment,
+            request=refund.request,
+            pending=_refund_event(EventKind.REFUND_PENDING, refund, amount=text),
+            done=_refund_event(EventKind.REFUNDED, refund, amount=text),
+            failed=_refund_event(EventKind.REFUND_FAILED, refund, amount=text),
         )
         done = await steps.retry_forever(_REFUND, arg, refund.policy.refund)
         return RefundResult(status=done.status, failure=done.failure, decision=decision)
+
+
+def _refund_event(kind: EventKind, refund: RefundOrder, **detail: str) -> AuditEvent:
+    """An event of a refund; the key and the detail of a partial one have its id."""
+    key = kind.replace("_", "-") + (f"/{refund.refund_id}" if refund.partial else "")
+    shown = {
+        "payment": refund.payment.payment_id,
+        **({"refund": refund.refund_id} if refund.partial else {}),
+        **{name: text for name, text in detail.items() if text},
+        "reason": refund.reason,
+    }
+    return _event(key, kind, shown)
 
 
 def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:

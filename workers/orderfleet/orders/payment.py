@@ -14,8 +14,9 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.activities import ChargeInput, IdHolder, StepResult, VoidInput, VoidResult
     from orderfleet.domain.errors import PaymentConflict, PaymentRefused, PaymentVoided
     from orderfleet.domain.events import EventKind
+    from orderfleet.domain.ledger import IntentStatus
     from orderfleet.domain.payment import PaymentIntent
-    from orderfleet.domain.refunds import RefundOrder, RefundStatus
+    from orderfleet.domain.refunds import RefundOrder
     from orderfleet.domain.status import PaymentStatus, Step
     from orderfleet.orders.activities import OrderActivities
 
@@ -111,5 +112,5 @@ async def refund(ctx: OrderContext, reason: str) -> None:
             ctx.state.payment_status = PaymentStatus.REFUNDED
         return
     await workflow.wait([refund], timeout=REFUND_WAIT.total_seconds())
-    if refund.done() and refund.exception() is None and refund.result().status is RefundStatus.REFUNDED:
+    if refund.done() and refund.exception() is None and refund.result().status is IntentStatus.DONE:
         ctx.state.payment_status = PaymentStatus.REFUNDED
