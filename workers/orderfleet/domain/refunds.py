@@ -100,8 +100,9 @@ class RefundResult(Contract):
 def order_lines(
     items: Sequence[Item], adjustments: Sequence[Adjustment], currency: str, step: int = 1
 ) -> dict[str, RefundLine]:
-    """The lines of a valid order by their ids, shipping last, each with all of its pieces. Their amounts add up to the
-    order's.
+    """The lines of a valid order by their ids, shipping last, each with all of its pieces.
+
+    Their amounts add up to the order's.
 
     Args:
         items: of the order.
@@ -173,6 +174,11 @@ def conflict_reason(refund_id: str) -> str:
     return f"refund id {refund_id!r} was used before for another refund of this payment; choose another one"
 
 
+def not_charged(payment: PaymentIntent) -> str:
+    """Why nothing of a payment can be refunded whose charge has not begun."""
+    return f"payment {payment.payment_id!r} was not charged yet, so nothing can be refunded"
+
+
 def refusal_reason(refund: RefundOrder, decision: RefundDecision) -> str:
     """Why the order store did not accept a refund, with what can be refunded; empty if it did.
 
@@ -181,19 +187,15 @@ def refusal_reason(refund: RefundOrder, decision: RefundDecision) -> str:
         decision: about it.
     """
     left = f"{amount_text(decision.refundable, refund.payment.currency)} can be refunded"
-    match decision.refused:
-        case None:
-            return ""
-        case RefundRefusal.UNKNOWN_PAYMENT:
-            return f"payment {refund.payment.payment_id!r} was not charged yet, so nothing can be refunded"
-        case RefundRefusal.FENCED:
-            return f"order {refund.order_id!r} is canceled or failed, which returns everything; no part is refunded"
-        case RefundRefusal.CONFLICT:
-            return conflict_reason(refund.refund_id)
-        case RefundRefusal.PIECES:
-            qty = next((each.qty for each in refund.lines if each.line == decision.line), 0)
-            return f"fewer than {qty} pieces of line {decision.line!r} are left to refund; {left}"
-        case RefundRefusal.TOO_MUCH if refund.amount is None:
-            return f"these lines cannot be refunded; {left}"
-        case RefundRefusal.TOO_MUCH:
-            return f"{amount_text(refund.amount or 0, refund.payment.currency)} cannot be refunded; {left}"
+    lines = next((each.qty for each in refund.lines if each.line == decision.line), 0)
+    what = "these lines" if refund.amount is None else amount_text(refund.amount, refund.payment.currency)
+    reasons = {
+        RefundRefusal.UNKNOWN_PAYMENT: not_charged(refund.payment),
+        RefundRefusal.FENCED: (
+            f"order {refund.order_id!r} is canceled or failed, which returns everything; no part is refunded"
+        ),
+        RefundRefusal.CONFLICT: conflict_reason(refund.refund_id),
+        RefundRefusal.PIECES: f"fewer than {lines} pieces of line {decision.line!r} are left to refund; {left}",
+        RefundRefusal.TOO_MUCH: f"{what} cannot be refunded; {left}",
+    }
+    return "" if decision.refused is None else reasons[decision.refused]

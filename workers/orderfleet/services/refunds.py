@@ -40,6 +40,7 @@ from orderfleet.domain.refunds import (
     amount_problems,
     conflict_reason,
     line_problems,
+    not_charged,
     order_lines,
     refusal_reason,
 )
@@ -212,7 +213,7 @@ class RefundService:
     async def _lines(self, payment: PaymentIntent) -> dict[str, RefundLine]:
         terms = await self._payments.order_lines(payment.order_id)
         if terms is None:
-            raise RefundRejected(f"payment {payment.payment_id!r} was not charged yet, so nothing can be refunded")
+            raise RefundRejected(not_charged(payment))
         if not terms.items:
             raise RefundRejected(
                 f"the lines of order {payment.order_id!r} were pruned, so their value is not known; refund an amount"
