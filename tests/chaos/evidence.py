@@ -22,7 +22,8 @@ from orderfleet.domain.events import RecordedEvent, RecordedOrder
 from orderfleet.domain.names import ORDER_WORKFLOW, ORPHAN_SWEEP_WORKFLOW, order_workflow_id
 from orderfleet.domain.status import OrderStatus
 from orderfleet.providers.carriers.simulated import BookedParcel, CarrierLedger
-from orderfleet.providers.payments.simulated import PaymentEntry, PaymentLedger
+from orderfleet.providers.payments.simulated import PaymentLedger
+from orderfleet.providers.payments.simulated_entries import PaymentEntry
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.data_converter import DATA_CONVERTER

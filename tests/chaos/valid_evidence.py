@@ -21,7 +21,7 @@ from orderfleet.domain.names import (
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentStatus, ShipmentView, Step
 from orderfleet.providers.carriers.simulated import BookedParcel
-from orderfleet.providers.payments.simulated import PaymentEntry
+from orderfleet.providers.payments.simulated_entries import PaymentEntry
 from support.factories import ADDRESS_JSON, ELSEWHERE_JSON
 
 SHIPPED = "shipped-over-http"

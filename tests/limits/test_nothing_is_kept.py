@@ -69,7 +69,7 @@ async def _ship_orders(workers: WorkflowTestEnv, count: int = ORDERS) -> None:
         handles = [await workers.start(order) for order in orders]
         await asyncio.gather(*(handle.result() for handle in handles))
     # The test's own ledgers of provider and carrier.
-    workers.provider.charges.clear()
+    workers.provider.forget()
     workers.carrier.parcels.clear()
 
 

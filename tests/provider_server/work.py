@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from orderfleet.domain.errors import BookingVoided, PaymentRefused, PaymentVoided
-from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.payment import PaymentIntent, RefundIntent
 from orderfleet.domain.shipment import Parcel
 from orderfleet.providers.carriers.simulated import CarrierLedger
-from orderfleet.providers.payments.simulated import PaymentLedger
+from orderfleet.providers.payments.simulated import SimulatedPayments
 
 Reply = tuple[int, dict[str, Any]]
 
@@ -32,7 +32,7 @@ class Work:
     """
 
     def __init__(self, ledger: Path, held_back: float = 0.0) -> None:
-        self._payments, self._parcels = PaymentLedger(ledger), CarrierLedger(ledger)
+        self._payments, self._parcels = SimulatedPayments(ledger=ledger), CarrierLedger(ledger)
         self._held_back = held_back
         self.by_path: Mapping[str, Callable[[dict[str, Any]], Awaitable[Reply]]] = {
             "/charges": self._charge,
@@ -47,7 +47,7 @@ class Work:
         if payment.payment_id.startswith("refuse-"):
             return _rejection(402, "payment_id", body, "card declined")
         try:
-            reference = await self._payments.charge(payment)
+            reference = (await self._payments.charge(payment)).reference
         except PaymentVoided as error:
             return _rejection(410, "payment_id", body, str(error))
         except PaymentRefused as error:
@@ -60,7 +60,8 @@ class Work:
 
     async def _refund(self, body: dict[str, Any]) -> Reply:
         try:
-            await self._payments.refund(_payment(body))
+            payment = _payment(body)
+            await self._payments.refund(RefundIntent(payment=payment, refund_id="order", amount=payment.amount))
         except PaymentRefused as error:
             return _rejection(422, "payment_id", body, str(error))
         return 200, {**_money(body), "status": "refunded"}

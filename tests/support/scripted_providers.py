@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 
-from orderfleet.domain.errors import BookingVoided, PaymentVoided
-from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
+from orderfleet.domain.errors import BookingVoided
+from orderfleet.domain.order import CaptureMode
+from orderfleet.domain.payment import (
+    AmountLimits,
+    Authorization,
+    Capture,
+    CaptureIntent,
+    Charge,
+    PaymentIntent,
+    ProviderPayment,
+    Refund,
+    RefundIntent,
+    VoidOutcome,
+)
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
+from orderfleet.providers.payments.simulated import PaymentLedger, SimulatedPayments
 
 Behavior = Callable[[], Awaitable[None]]
 
@@ -57,44 +73,123 @@ class Script:
 
 
 class ScriptedPayments:
-    """A payment provider with a ledger: the number of charges and refunds by payment id."""
+    """A simulated payment provider with counters of its charges and refunds by payment id."""
 
     def __init__(self) -> None:
-        self.charging, self.voiding, self.refunding = Script(), Script(), Script()
+        self.charging, self.authorizing, self.capturing = Script(), Script(), Script()
+        self.refunding, self.voiding, self.looking_up = Script(), Script(), Script()
         self.charges: Counter[str] = Counter()
         self.refunds: Counter[str] = Counter()
         self.voided: set[str] = set()
+        """Keys of voided charges and authorizations; a test may add others. The first one of a payment has its id."""
+        self._provider = SimulatedPayments()
+
+    @property
+    def ledger(self) -> PaymentLedger:
+        """The provider's books."""
+        return self._provider.ledger
+
+    def forget(self) -> None:
+        """Start with empty books."""
+        self.charges.clear()
+        self.refunds.clear()
+        self.voided.clear()
+        self._provider = SimulatedPayments()
+
+    def limits(self, currency: str) -> AmountLimits:
+        return self._provider.limits(currency)
 
     async def charge(self, payment: PaymentIntent) -> Charge:
-        await self.charging.begin()
-        if payment.payment_id in self.voided:
-            raise PaymentVoided(payment.payment_id)
-        if not self.charges[payment.payment_id]:
-            self.charges[payment.payment_id] += 1
-        await self.charging.end()
-        return Charge(reference=f"ch-{payment.payment_id}")
+        async with self._scripted(self.charging, payment):
+            return await self._provider.charge(payment)
+
+    async def authorize(self, payment: PaymentIntent) -> Authorization:
+        async with self._scripted(self.authorizing, payment):
+            return await self._provider.authorize(payment)
+
+    async def capture(self, capture: CaptureIntent) -> Capture:
+        async with self._scripted(self.capturing, capture.payment):
+            return await self._provider.capture(capture)
+
+    async def refund(self, refund: RefundIntent) -> Refund:
+        async with self._scripted(self.refunding, refund.payment):
+            assert self.charges[refund.payment.payment_id], "refund of what was never charged"
+            return await self._provider.refund(refund)
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        await self.voiding.begin()
-        self.voided.add(payment.payment_id)
-        if not self.charges[payment.payment_id]:
-            return VoidOutcome.NEVER_CHARGED
-        await self._refund_once(payment)
-        return VoidOutcome.REFUNDED
+        async with self._scripted(self.voiding, None):
+            self.voided.add(payment.key)
+            outcome = await self._provider.void(payment)
+            self._count(payment.payment_id)
+            return outcome
 
-    async def refund(self, payment: PaymentIntent) -> None:
-        await self.refunding.begin()
-        assert self.charges[payment.payment_id], "refund of what was never charged"
-        await self._refund_once(payment)
-        await self.refunding.end()
+    async def look_up(self, payment: PaymentIntent) -> ProviderPayment | None:
+        async with self._scripted(self.looking_up, None):
+            return await self._provider.look_up(payment)
 
-    async def _refund_once(self, payment: PaymentIntent) -> None:
-        if not self.refunds[payment.payment_id]:
-            self.refunds[payment.payment_id] += 1
+    def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
+        return self._provider.payments(since, until)
+
+    @asynccontextmanager
+    async def _scripted(self, script: Script, payment: PaymentIntent | None) -> AsyncIterator[None]:
+        """Run the script before and after a call; a payment that was voided is rejected."""
+        await script.begin()
+        if payment is not None and payment.key in self.voided:
+            await self._provider.void(payment)
+        yield
+        if payment is not None:
+            self._count(payment.payment_id)
+        await script.end()
+
+    def _count(self, payment_id: str) -> None:
+        """Count the payment's charges, which are captures too, and its refunds."""
+        kinds = Counter(entry.kind for entry in self.ledger.entries(payment_id))
+        self.charges[payment_id] = kinds["charge"] + kinds["capture"]
+        self.refunds[payment_id] = kinds["refund"]
+        for counter in (self.charges, self.refunds):
+            if not counter[payment_id]:
+                del counter[payment_id]
 
     def balance(self, payment_id: str) -> int:
-        """Charges less refunds."""
+        """Charges and captures less refunds, in numbers of them."""
         return self.charges[payment_id] - self.refunds[payment_id]
+
+    def money(self, payment_id: str) -> Decimal:
+        """What the provider has of a payment, in major units."""
+        signs = {
+            "charge": 1,
+            "capture": 1,
+            "refund": -1,
+            "refund_failure": 1,
+            "charge_back": -1,
+            "charge_back_reversal": 1,
+        }
+        entries = self.ledger.entries(payment_id)
+        return sum((signs.get(entry.kind, 0) * entry.amount for entry in entries), Decimal(0))
+
+
+class PreparingPayments(ScriptedPayments):
+    """A scripted provider that `PreparesPayments`: its charges and authorizations have an id before they move money."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.preparing = Script()
+        self.prepared: Counter[str] = Counter()
+        """Number of preparations by key."""
+
+    async def prepare(self, payment: PaymentIntent, capture: CaptureMode) -> str:
+        await self.preparing.begin()
+        self.prepared[payment.key] += 1
+        await self.preparing.end()
+        return f"prepared-{capture}-{payment.key}-{self.prepared[payment.key]}"
+
+    async def charge(self, payment: PaymentIntent) -> Charge:
+        made = await super().charge(payment)
+        return made.model_copy(update={"reference": payment.reference or made.reference})
+
+    async def authorize(self, payment: PaymentIntent) -> Authorization:
+        made = await super().authorize(payment)
+        return made.model_copy(update={"reference": payment.reference or made.reference})
 
 
 class ScriptedCarrier:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orderfleet.domain.errors import OrderfleetError, PaymentRefused, PaymentVoided
-from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
+from orderfleet.domain.payment import Charge, PaymentIntent, RefundIntent, VoidOutcome
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
 from provider_server.process import ProviderServer, provider_server
 from support.documents import PROVIDERS, Exchange, exchanges
@@ -76,7 +76,8 @@ async def calls(adapters: Any, token: Path, shown: Exchange) -> Callable[[], Awa
     """The adapter's call that the example shows."""
     if "payment_id" in shown.asked:
         payments, payment = await adapters.payments(payment_token_file=token), PaymentIntent(**shown.asked)
-        by_path = {"/charges": payments.charge, "/refunds": payments.refund, "/voids": payments.void}
+        refund = RefundIntent(payment=payment, refund_id="order", amount=payment.amount)
+        by_path = {"/charges": payments.charge, "/refunds": lambda _: payments.refund(refund), "/voids": payments.void}
         return lambda: by_path[shown.path](payment)
     carrier = await adapters.carrier(carrier_token_file=token)
     if shown.path == "/bookings":

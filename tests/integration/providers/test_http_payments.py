@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderRequestRejected, ProviderUnavailable
-from orderfleet.domain.payment import PaymentIntent, VoidOutcome
+from orderfleet.domain.payment import PaymentIntent, RefundIntent, VoidOutcome
 from orderfleet.providers.http_calls import InvalidProviderFile
 from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.providers.payments.simulated import PaymentLedger
@@ -27,6 +27,10 @@ from support.sample_rows import payment
 @pytest.fixture
 def intent() -> PaymentIntent:
     return payment(uuid.uuid4().hex)
+
+
+def refund(intent: PaymentIntent) -> RefundIntent:
+    return RefundIntent(payment=intent, refund_id="order", amount=intent.amount)
 
 
 def moved(server: ProviderServer, intent: PaymentIntent) -> Counter[str]:
@@ -50,8 +54,8 @@ async def test_charge_void_and_refund_move_the_money_once(
 ) -> None:
     first = await payments.charge(intent)
     assert await payments.charge(intent) == first
-    await payments.refund(intent)
-    await payments.refund(intent)
+    await payments.refund(refund(intent))
+    await payments.refund(refund(intent))
     assert await payments.void(intent) is VoidOutcome.REFUNDED
     assert moved(server, intent) == {"charge": 1, "refund": 1, "void": 1}
 
@@ -60,7 +64,7 @@ async def test_every_call_carries_its_own_idempotency_key(
     payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent
 ) -> None:
     await payments.charge(intent)
-    await payments.refund(intent)
+    await payments.refund(refund(intent))
     await payments.void(intent)
     calls = server.calls(payment_id=intent.payment_id)
     assert [(call["path"], call["headers"]["Idempotency-Key"]) for call in calls] == [
@@ -159,7 +163,11 @@ async def test_amounts_are_compared_by_value(
 async def test_malformed_body_is_provider_unavailable(
     payments: PaymentProvider, server: ProviderServer, intent: PaymentIntent, body: str
 ) -> None:
-    for path, call in (("/charges", payments.charge), ("/voids", payments.void), ("/refunds", payments.refund)):
+    for path, call in (
+        ("/charges", payments.charge),
+        ("/voids", payments.void),
+        ("/refunds", lambda intent: payments.refund(refund(intent))),
+    ):
         server.answers(path, 200, body)
         with pytest.raises(ProviderUnavailable, match=f"gave no usable answer to {path}: ."):
             await call(intent)

@@ -20,7 +20,7 @@ from orderfleet.cli.plugin import WatchEvent, watch_events
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import Step
 from orderfleet.providers.carriers.simulated import BookedParcel
-from orderfleet.providers.payments.simulated import PaymentEntry
+from orderfleet.providers.payments.simulated_entries import PaymentEntry
 from orderfleet_local.demo import environment as demo_environment
 from orderfleet_local.demo import runner
 from orderfleet_local.demo.checks import (

@@ -274,7 +274,9 @@ PROVIDER_CALL_DURATION = histogram(
     WORKERS,
     SHORT,
     provider=values("payments", "carrier"),
-    call=values("charge", "void", "refund", "book", "void_booking"),
+    call=values(
+        *("prepare", "charge", "authorize", "capture", "refund", "void", "look_up", "payments", "book", "void_booking")
+    ),
     outcome=values("ok", "refused", "unavailable", "canceled", "error"),
 )
 

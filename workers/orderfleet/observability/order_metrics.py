@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
@@ -18,6 +18,8 @@ from orderfleet.domain import errors
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.observability import metrics
 from orderfleet.observability.tracing import TRACER, exemplar
+
+Item = TypeVar("Item")
 
 _UNAVAILABLE = (errors.ProviderUnavailable, errors.CarrierUnavailable, TimeoutError)
 
@@ -55,9 +57,31 @@ class ProviderCallMetrics:
             else:
                 outcome = "ok"
             finally:
-                metrics.PROVIDER_CALL_DURATION.labels(provider=self._provider, call=name, outcome=outcome).observe(
-                    time.perf_counter() - started, exemplar=exemplar()
-                )
+                self._observe(name, outcome, time.perf_counter() - started)
+
+    async def iteration(self, name: str, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
+        """Yield `items`, and measure the time that the provider needs for all of them; `name` is the operation."""
+        seconds, outcome = 0.0, "canceled"
+        try:
+            while True:
+                started = time.perf_counter()
+                try:
+                    item = await anext(items)
+                finally:
+                    seconds += time.perf_counter() - started
+                yield item
+        except StopAsyncIteration:
+            outcome = "ok"
+        except Exception as error:
+            outcome = _call_outcome(error)
+            raise
+        finally:
+            self._observe(name, outcome, seconds)
+
+    def _observe(self, name: str, outcome: str, seconds: float) -> None:
+        metrics.PROVIDER_CALL_DURATION.labels(provider=self._provider, call=name, outcome=outcome).observe(
+            seconds, exemplar=exemplar()
+        )
 
 
 def _call_outcome(error: BaseException) -> str:

@@ -18,14 +18,14 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.payment import PaymentIntent
     from orderfleet.domain.refunds import RefundOrder
     from orderfleet.domain.status import PaymentStatus, Step
-    from orderfleet.orders.activities import OrderActivities
+    from orderfleet.orders.payment_activities import PaymentActivities
 
 from orderfleet.orders.context import OrderContext, OrderFailed
 from orderfleet.temporal.refunds import start_refund
 from orderfleet.temporal.step_runner import ActivityRef, StepFailed
 
-_CHARGE = ActivityRef(OrderActivities.charge, StepResult)
-_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
+_CHARGE = ActivityRef(PaymentActivities.charge, StepResult)
+_VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 
 REFUND_WAIT: Final = timedelta(seconds=10)
 """How long an order in compensation waits for its refund. Then it ends, and the refund continues by itself."""

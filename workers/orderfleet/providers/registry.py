@@ -1,4 +1,4 @@
-"""The adapters of payment providers and carriers, by name: built-in ones and those that packages register; measured.
+"""The adapters of payment providers and carriers, by name: built-in ones and those that packages register.
 
 A package registers a factory as an entry point. Nothing of a package is imported unless the settings name its adapter.
 """
@@ -15,9 +15,6 @@ import structlog
 
 from orderfleet.domain.base import error_message
 from orderfleet.domain.errors import WrongSetting
-from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
-from orderfleet.domain.shipment import Booking, BookingState, Parcel
-from orderfleet.observability.order_metrics import ProviderCallMetrics
 from orderfleet.providers.carriers.http import HttpCarrier
 from orderfleet.providers.carriers.simulated import SimulatedCarrier
 from orderfleet.providers.http_calls import HttpCalls
@@ -173,44 +170,3 @@ CARRIERS: Final = AdapterRegistry[Carrier](
     over_http=lambda calls, settings: HttpCarrier(calls, latin=settings.carrier_latin_address),
 )
 """Adapters of the setting `ORDERFLEET_CARRIER`."""
-
-
-class MeteredPayments:
-    """`PaymentProvider` that passes each call to the metrics and to `provider`, and raises what it raises."""
-
-    def __init__(self, provider: PaymentProvider, metrics: ProviderCallMetrics) -> None:
-        self._provider = provider
-        self._metrics = metrics
-
-    async def charge(self, payment: PaymentIntent) -> Charge:
-        """Charge once; the same payment id again returns the same charge."""
-        with self._metrics.call("charge"):
-            return await self._provider.charge(payment)
-
-    async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Close the payment id to every later charge, and refund what it had charged."""
-        with self._metrics.call("void"):
-            return await self._provider.void(payment)
-
-    async def refund(self, payment: PaymentIntent) -> None:
-        """Refund the whole charge, once."""
-        with self._metrics.call("refund"):
-            await self._provider.refund(payment)
-
-
-class MeteredCarrier:
-    """`Carrier` that passes each call to the metrics and to `carrier`, and raises what it raises."""
-
-    def __init__(self, carrier: Carrier, metrics: ProviderCallMetrics) -> None:
-        self._carrier = carrier
-        self._metrics = metrics
-
-    async def book(self, key: str, parcel: Parcel) -> Booking:
-        """Book and dispatch one parcel; the same key again returns the same booking."""
-        with self._metrics.call("book"):
-            return await self._carrier.book(key, parcel)
-
-    async def void_booking(self, key: str, attempt: int) -> tuple[BookingState, Booking | None]:
-        """Cancel the booking under `key`, unless its parcel is already dispatched."""
-        with self._metrics.call("void_booking"):
-            return await self._carrier.void_booking(key, attempt)

@@ -13,7 +13,8 @@ from temporalio.common import VersioningBehavior
 from orderfleet.observability.order_metrics import ProviderCallMetrics
 from orderfleet.process import Stop
 from orderfleet.providers.interfaces import Carrier
-from orderfleet.providers.registry import CARRIERS, MeteredCarrier
+from orderfleet.providers.metered import MeteredCarrier
+from orderfleet.providers.registry import CARRIERS
 from orderfleet.settings import Settings
 from orderfleet.shipping.activities import ShippingActivities
 from orderfleet.shipping.workflow import ShippingWorkflow

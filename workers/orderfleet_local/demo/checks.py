@@ -22,7 +22,8 @@ from orderfleet.cli.output import plain_table
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.providers.carriers.simulated import BookedParcel, CarrierLedger
-from orderfleet.providers.payments.simulated import PaymentEntry, PaymentLedger
+from orderfleet.providers.payments.simulated import PaymentLedger
+from orderfleet.providers.payments.simulated_entries import PaymentEntry
 from orderfleet.store.pool import connect
 from orderfleet.store.reads import OrderReads
 from orderfleet_local.demo.environment import DemoEnvironment, Kubectl

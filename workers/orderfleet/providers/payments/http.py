@@ -15,7 +15,7 @@ from pydantic import StringConstraints
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderRequestRejected, ProviderUnavailable
 from orderfleet.domain.money import Money
-from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
+from orderfleet.domain.payment import Charge, PaymentIntent, RefundIntent, VoidOutcome
 from orderfleet.providers.http_answers import Answer
 from orderfleet.providers.http_calls import CallFailed, CallRejected, HttpCalls
 
@@ -84,8 +84,9 @@ class HttpPayments:
         """Close the payment id to every later charge, and refund what it had charged. Raises as `charge`."""
         return (await self._post("/voids", payment, VoidAnswer, f"{payment.payment_id}/void")).outcome
 
-    async def refund(self, payment: PaymentIntent) -> None:
+    async def refund(self, refund: RefundIntent) -> None:
         """Refund the whole charge, once. Raises as `charge`."""
+        payment = refund.payment
         expected = {"amount": payment.decimal_amount, "currency": payment.currency}
         await self._post("/refunds", payment, RefundAnswer, f"{payment.payment_id}/refund", expected)
 

@@ -1,141 +1,108 @@
-"""A simulated payment provider with a ledger of its own, for development, tests and demos. It moves no money."""
+"""A simulated payment provider with a ledger of its own, for development, tests and demos. It moves no money.
+
+A method of payment shows a case: `refuse`, `pending`, `confirm:5s`, `fail:5s`, `lapse:5s` or `refuse_capture`. Without
+a method the payment id does, by its prefix, such as `refuse-`.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-import uuid
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import fields
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderUnavailable
-from orderfleet.domain.payment import Charge, PaymentIntent, VoidOutcome
+from orderfleet.domain.durations import parse_duration
+from orderfleet.domain.errors import PaymentRefused, ProviderUnavailable
+from orderfleet.domain.money import amount_text
+from orderfleet.domain.payment import (
+    AmountLimits,
+    Authorization,
+    Capture,
+    CaptureIntent,
+    Charge,
+    PaymentIntent,
+    ProviderPayment,
+    ProviderStatus,
+    Refund,
+    RefundIntent,
+    VoidOutcome,
+)
 from orderfleet.providers.ledger import Ledger, SimulatedProvider
+from orderfleet.providers.payments.simulated_books import Books
+from orderfleet.providers.payments.simulated_entries import SCHEMA, Course, PaymentEntry
 
-REFUSED_PREFIX: Final = "refuse-"
-"""Payment ids with this prefix are always refused, so that a refusal can be shown."""
+DEFAULT_DELAY: Final = timedelta(seconds=5)
+"""Of a case whose method names no duration."""
 
+CUSTOMER_TIME: Final = timedelta(hours=1)
+"""How long `pending` waits for its customer where its method names no duration."""
 
-@dataclass(frozen=True)
-class PaymentEntry:
-    """One entry of the ledger; every kind but a void moves money."""
-
-    kind: str
-    """`charge`, `refund`, or `void` for a payment id that is closed to later charges."""
-    payment_id: str
-    order_id: str
-    amount: Decimal
-    """In major units, with the decimals of its currency."""
-    currency: str
-    reference: str
+CASES: Final[Mapping[str, Callable[[timedelta | None], Course]]] = {
+    "refuse": lambda _: Course(fails=True),
+    "pending": lambda delay: Course(decided_in=delay or CUSTOMER_TIME, fails=True, waits_for_customer=True),
+    "confirm": lambda delay: Course(decided_in=delay or DEFAULT_DELAY),
+    "fail": lambda delay: Course(decided_in=delay or DEFAULT_DELAY, fails=True),
+    "lapse": lambda delay: Course(lapses_in=delay or DEFAULT_DELAY),
+    "refuse_capture": lambda _: Course(refuses_captures=True),
+}
+"""What a method of payment shows: `refuse` is refused; `pending` waits until `PaymentLedger.confirm` or `fail`, and
+fails at the end of its time; `confirm` and `fail` are pending and decide by themselves; an authorization of `lapse`
+lapses; one of `refuse_capture` refuses each capture."""
 
 
 class PaymentLedger(Ledger):
-    """Charges, refunds and voids of the simulated payment provider."""
+    """Charges, authorizations, captures, refunds and voids of the simulated payment provider."""
 
     provider = "payments"
-    schema = """
-create table if not exists payment_entries (
-    id          integer primary key,
-    at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-    kind        text not null check (kind in ('charge', 'refund', 'void')),
-    payment_id  text not null,
-    order_id    text not null,
-    amount      text not null,
-    currency    text not null,
-    reference   text not null
-);
-create index if not exists payment_entries_by_payment on payment_entries (payment_id)
-"""
+    schema = SCHEMA
 
-    async def charge(self, payment: PaymentIntent) -> str:
-        """Insert the charge unless it exists; return its reference.
+    def entries(self, payment_id: str | None = None) -> list[PaymentEntry]:
+        """Return every entry, or those of one payment, in order."""
+        names = [field.name for field in fields(PaymentEntry)]
 
-        Raises:
-            PaymentRefused: the id was charged with another amount or for another order.
-            PaymentVoided: the id was voided.
-        """
+        def work(ledger: sqlite3.Connection) -> list[sqlite3.Row]:
+            if payment_id is None:
+                return ledger.execute("select * from payment_entries order by id").fetchall()
+            query = "select * from payment_entries where payment_id = ? order by id"
+            return ledger.execute(query, (payment_id,)).fetchall()
 
-        def work(ledger: sqlite3.Connection) -> str:
-            charge = _entry(ledger, payment, "charge")
-            if _entry(ledger, payment, "void"):
-                raise PaymentVoided(f"payment {payment.payment_id} was voided")
-            if charge is None:
-                reference = f"ch_{uuid.uuid4().hex[:20]}"
-                _insert(ledger, "charge", payment, reference)
-                return reference
-            same = (charge.order_id, charge.amount, charge.currency)
-            if same != (payment.order_id, payment.decimal_amount, payment.currency):
-                raise PaymentRefused(
-                    f"payment {payment.payment_id} was charged before: {charge.amount} {charge.currency}"
-                    f" for order {charge.order_id}"
-                )
-            return charge.reference
+        return [
+            PaymentEntry(**{name: row[name] for name in names} | {"amount": Decimal(row["amount"])})
+            for row in self.run_now(work)
+        ]
 
-        return await self.run(work)
+    def confirm(self, payment_id: str, number: int = 1) -> None:
+        """Confirm what is pending, as its customer would.
 
-    async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Close the payment id to every later charge, and refund what it had charged."""
-
-        def work(ledger: sqlite3.Connection) -> VoidOutcome:
-            charge = _entry(ledger, payment, "charge")
-            if _entry(ledger, payment, "void") is None:
-                _insert(ledger, "void", payment, "")
-            if charge is None:
-                return VoidOutcome.NEVER_CHARGED
-            _refund(ledger, charge)
-            return VoidOutcome.REFUNDED
-
-        return await self.run(work)
-
-    async def refund(self, payment: PaymentIntent) -> None:
-        """Refund the whole charge, unless it is refunded.
+        Args:
+            payment_id: of the payment.
+            number: of the authorization in its payment.
 
         Raises:
-            PaymentRefused: there is no charge.
+            LookupError: nothing is pending.
         """
+        self.run_now(lambda ledger: Books(ledger).decide(payment_id, number, approve=True))
 
-        def work(ledger: sqlite3.Connection) -> None:
-            charge = _entry(ledger, payment, "charge")
-            if charge is None:
-                raise PaymentRefused(f"payment {payment.payment_id} has no charge to refund")
-            _refund(ledger, charge)
+    def fail(self, payment_id: str, number: int = 1) -> None:
+        """Fail what is pending, as for a customer who did not authenticate. Takes and raises the same as `confirm`."""
+        self.run_now(lambda ledger: Books(ledger).decide(payment_id, number, approve=False))
 
-        await self.run(work)
+    def move(self, kind: str, payment_id: str, amount: Decimal, number: int = 1) -> str:
+        """Add a movement that no call asked for: a refund in a dashboard, a dispute.
 
-    def entries(self) -> list[PaymentEntry]:
-        """Return every entry, in order."""
-        rows = self.run_now(lambda ledger: ledger.execute("select * from payment_entries order by id").fetchall())
-        return [_read(row) for row in rows]
+        Args:
+            kind: of the entry, such as `refund`, `refund_failure` or `charge_back`.
+            payment_id: of the payment.
+            amount: in major units.
+            number: of the authorization in its payment.
 
-
-def _refund(ledger: sqlite3.Connection, charge: PaymentEntry) -> None:
-    if _entry(ledger, charge, "refund") is None:
-        _insert(ledger, "refund", charge, charge.reference)
-
-
-def _entry(ledger: sqlite3.Connection, payment: PaymentIntent | PaymentEntry, kind: str) -> PaymentEntry | None:
-    row = ledger.execute(
-        "select * from payment_entries where payment_id = ? and kind = ?", (payment.payment_id, kind)
-    ).fetchone()
-    return None if row is None else _read(row)
-
-
-def _insert(ledger: sqlite3.Connection, kind: str, payment: PaymentIntent | PaymentEntry, reference: str) -> None:
-    amount = payment.amount if isinstance(payment, PaymentEntry) else payment.decimal_amount
-    ledger.execute(
-        "insert into payment_entries (kind, payment_id, order_id, amount, currency, reference)"
-        " values (?, ?, ?, ?, ?, ?)",
-        (kind, payment.payment_id, payment.order_id, str(amount), payment.currency, reference),
-    )
-
-
-def _read(row: sqlite3.Row) -> PaymentEntry:
-    return PaymentEntry(
-        row["kind"], row["payment_id"], row["order_id"], Decimal(row["amount"]), row["currency"], row["reference"]
-    )
+        Returns:
+            The movement's reference.
+        """
+        return self.run_now(lambda ledger: Books(ledger).move(kind, payment_id, amount, number))
 
 
 class SimulatedPayments(SimulatedProvider[PaymentLedger]):
@@ -144,37 +111,113 @@ class SimulatedPayments(SimulatedProvider[PaymentLedger]):
     Args:
         ledger: file of the ledger; None keeps it in memory.
         latency: between the commit of a call and its answer.
+        limits: of amounts, by currency; a currency without limits takes each amount above 0.
     """
 
     unavailable = ProviderUnavailable
 
-    def __init__(self, *, ledger: Path | None = None, latency: timedelta = timedelta(0)) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Path | None = None,
+        latency: timedelta = timedelta(0),
+        limits: Mapping[str, AmountLimits] | None = None,
+    ) -> None:
         super().__init__(PaymentLedger(ledger), latency)
+        self._limits = limits or {}
+
+    def limits(self, currency: str) -> AmountLimits:
+        """What the provider asks of an amount of a currency."""
+        return self._limits.get(currency, AmountLimits())
 
     async def charge(self, payment: PaymentIntent) -> Charge:
-        """Charge once; the same payment id again returns the same charge.
+        """Charge once; the same key again returns the same charge.
 
         Raises:
-            PaymentRefused: the id begins with `refuse-`, or was charged with another amount or for another order.
-            PaymentVoided: the id was voided.
+            PaymentRefused: the payment shows a refusal, the amount breaks a limit, or the key has other content.
+            PaymentVoided: the charge was voided.
             ProviderUnavailable: the ledger is busy.
         """
-        async with self._call("charge", payment.payment_id):
-            if payment.payment_id.startswith(REFUSED_PREFIX):
-                raise PaymentRefused(f"payment {payment.payment_id} was refused: its id begins with {REFUSED_PREFIX!r}")
-            return Charge(reference=await self.ledger.charge(payment))
+        found = await self._request("charge", payment)
+        return Charge(reference=found.reference, pending=found.pending)
+
+    async def authorize(self, payment: PaymentIntent) -> Authorization:
+        """Authorize once; the same key again returns the same authorization. Raises as `charge`."""
+        found = await self._request("authorize", payment)
+        return Authorization(
+            reference=found.reference, pending=found.pending, expires_at=found.expires_at, multiple_captures=True
+        )
+
+    async def capture(self, capture: CaptureIntent) -> Capture:
+        """Capture once; the same key again returns the same capture.
+
+        Raises:
+            PaymentRefused: the authorization refuses, or has less left.
+            AuthorizationLapsed: the authorization lapsed.
+            PaymentVoided: the authorization was voided.
+            ProviderUnavailable: the ledger is busy.
+        """
+        async with self._call("capture", capture.key):
+            self._check(capture.amount, capture.payment.currency)
+            return Capture(reference=await self.ledger.run(lambda ledger: Books(ledger).capture(capture)))
+
+    async def refund(self, refund: RefundIntent) -> Refund:
+        """Refund once; the same key again returns the same refund.
+
+        Raises:
+            PaymentRefused: less is captured and not refunded.
+            PaymentVoided: the payment was voided, which refunded everything.
+            ProviderUnavailable: the ledger is busy.
+        """
+        async with self._call("refund", refund.key):
+            self._check(refund.amount, refund.payment.currency)
+            return Refund(reference=await self.ledger.run(lambda ledger: Books(ledger).refund(refund)))
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Close the payment id to every later charge, and refund what it had charged."""
-        async with self._call("void", payment.payment_id):
-            return await self.ledger.void(payment)
+        """Close the charge or the authorization; release and refund what it has."""
+        async with self._call("void", payment.key):
+            return await self.ledger.run(lambda ledger: Books(ledger).void(payment))
 
-    async def refund(self, payment: PaymentIntent) -> None:
-        """Refund the whole charge, once.
+    async def look_up(self, payment: PaymentIntent) -> ProviderPayment | None:
+        """Return what the books have of a charge or an authorization; None if nothing."""
+        async with self._call("look_up", payment.key):
+            return await self.ledger.run(lambda ledger: Books(ledger).look_up(payment))
 
-        Raises:
-            PaymentRefused: there is no charge.
-            ProviderUnavailable: the ledger is busy.
-        """
-        async with self._call("refund", payment.payment_id):
-            await self.ledger.refund(payment)
+    async def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
+        """Yield what was requested or moved money from `since` until before `until`."""
+        async with self._call("payments", ""):
+            found = await self.ledger.run(lambda ledger: Books(ledger).changed(since, until))
+        for each in found:
+            yield each
+
+    async def _request(self, kind: str, payment: PaymentIntent) -> ProviderPayment:
+        async with self._call(kind, payment.key):
+            self._check(payment.amount, payment.currency, minimum=self.limits(payment.currency).minimum)
+            found = await self.ledger.run(lambda ledger: Books(ledger).request(kind, payment, course_of(payment)))
+            # Raised after the commit, because the books keep what failed.
+            if found.status is ProviderStatus.FAILED:
+                raise PaymentRefused(f"payment {payment.key} was refused: {found.reason}")
+            return found
+
+    def _check(self, amount: int, currency: str, minimum: int = 0) -> None:
+        step = self.limits(currency).step
+        if amount <= 0 or amount % step or amount < minimum:
+            raise PaymentRefused(
+                f"{amount_text(amount, currency)} is no amount of this provider: a multiple of"
+                f" {amount_text(step, currency)} from {amount_text(minimum, currency)}"
+            )
+
+
+def course_of(payment: PaymentIntent) -> Course:
+    """What becomes of a payment, by its method or else by the prefix of its id."""
+    name, _, delay = payment.method.partition(":")
+    if payment.method:
+        case = CASES.get(name)
+    else:
+        case = next((case for name, case in CASES.items() if payment.payment_id.startswith(f"{name}-")), None)
+    if case is None:
+        return Course()
+    try:
+        return case(parse_duration(delay) if delay else None)
+    except ValueError as error:
+        raise PaymentRefused(f"method {payment.method!r}: {error}") from None
