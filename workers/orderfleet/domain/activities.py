@@ -191,6 +191,10 @@ class RefundInput(StepInput):
     done: AuditEvent
     failed: AuditEvent | None = None
     """Recorded if the provider refuses, with its reason added to the detail."""
+    reserved: bool = False
+    """Whether the workflow reserved the amount before."""
+    asked_at: datetime | None = None
+    """When an earlier activity of this refund may last have asked the provider; None if none can have."""
 
 
 class RefundStepResult(StepResult):

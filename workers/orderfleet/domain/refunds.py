@@ -1,4 +1,4 @@
-"""Refunds that clients ask for, by amount or by lines; the value of an order's lines; and the input of `RefundWorkflow`.
+"""Refunds that clients ask for, by amount or by lines; the value of the lines; and the input of `RefundWorkflow`.
 
 Amounts are integers in minor units of the order's currency.
 """

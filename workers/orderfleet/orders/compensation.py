@@ -6,11 +6,12 @@ has an id in its payment, so each is made once. It ends without success only if 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
 
-from orderfleet.temporal.step_runner import ActivityRef, LastError, StepRunner, read_start
+from orderfleet.temporal.step_runner import ActivityRef, LastError, StepFailed, StepRunner, backoff, read_start
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import names
@@ -30,15 +31,17 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.ledger import IntentStatus, RefundDecision
     from orderfleet.domain.money import to_decimal
     from orderfleet.domain.orphans import Compensation, RecordCompensationInput
+    from orderfleet.domain.policy import OrderPolicy
     from orderfleet.domain.refunds import RefundOrder, RefundResult, refusal_reason
     from orderfleet.domain.shipment import Booking, BookingState, ShipmentRecord
     from orderfleet.domain.status import ShipmentStatus, Step
     from orderfleet.orders.maintenance import MaintenanceActivities
     from orderfleet.orders.payment_activities import PaymentActivities
+    from orderfleet.orders.refund_activities import RefundActivities
 
 
-_BEGIN_REFUND: ActivityRef[BeginRefundInput, BeginRefundResult] = ActivityRef("begin_refund", BeginRefundResult)
-_REFUND = ActivityRef(PaymentActivities.refund, RefundStepResult)
+_BEGIN_REFUND = ActivityRef(RefundActivities.begin_refund, BeginRefundResult)
+_REFUND = ActivityRef(RefundActivities.refund, RefundStepResult)
 _VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 _RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
@@ -88,7 +91,10 @@ class RefundWorkflow(LastError):
             request=refund.request,
             pending=_refund_event(EventKind.REFUND_PENDING, refund, amount=amount, lines=lines),
         )
-        return (await steps.retry_forever(_BEGIN_REFUND, begin, refund.policy.refund)).decision
+        begun = await steps.retry_forever(_BEGIN_REFUND, begin, refund.policy.refund)
+        # The answer of an earlier attempt, which reserved it, may have been lost.
+        is_new = begun.decision.is_new or begun.attempt > 1
+        return begun.decision.model_copy(update={"is_new": is_new})
 
     async def _refund(self, steps: StepRunner, refund: RefundOrder) -> RefundResult:
         decision, amount = self._decision, refund.payment.amount
@@ -105,9 +111,25 @@ class RefundWorkflow(LastError):
             pending=_refund_event(EventKind.REFUND_PENDING, refund, amount=text),
             done=_refund_event(EventKind.REFUNDED, refund, amount=text),
             failed=_refund_event(EventKind.REFUND_FAILED, refund, amount=text),
+            reserved=decision is not None,
         )
-        done = await steps.retry_forever(_REFUND, arg, refund.policy.refund)
+        # A workflow of this refund that was terminated may have asked the provider.
+        asked_at = workflow.now() if decision is not None and not decision.is_new else None
+        done = await self._make(steps, arg, refund.policy, asked_at)
         return RefundResult(status=done.status, failure=done.failure, decision=decision)
+
+    async def _make(
+        self, steps: StepRunner, arg: RefundInput, policy: OrderPolicy, asked_at: datetime | None
+    ) -> RefundStepResult:
+        """Run the refund in rounds until the provider has made it or refuses it; each knows of the one before."""
+        for wait in backoff(policy.retry_forever_backoff):
+            try:
+                return await steps.run(_REFUND, arg.model_copy(update={"asked_at": asked_at}), policy.refund)
+            except StepFailed as failed:
+                self._on_error(str(failed))
+            asked_at = workflow.now()
+            await workflow.sleep(wait)
+        raise AssertionError("a backoff has no end")
 
 
 def _refund_event(kind: EventKind, refund: RefundOrder, **detail: str) -> AuditEvent:

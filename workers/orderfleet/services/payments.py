@@ -9,10 +9,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from orderfleet.domain.errors import StoreUnavailable
-from orderfleet.domain.finance import AuthorizationTotal, DayTotal, ExportedEntry
+from orderfleet.domain.finance import AuthorizationTotal, DayTotal, ExportedEntry, FinanceReader
 from orderfleet.domain.ledger import PaymentDetail, PaymentFilter
 from orderfleet.domain.order import CaptureMode
-from orderfleet.domain.ports import FinanceReader
 from orderfleet.domain.status import Cursor, PaymentStatus
 from orderfleet.services.deadline import RPC_TIMEOUT, remaining
 from orderfleet.services.orders import OrderService

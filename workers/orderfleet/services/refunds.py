@@ -28,11 +28,11 @@ from temporalio.service import RPCError
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import StoreUnavailable
-from orderfleet.domain.ledger import IntentStatus, RefundDecision, RefundLine, RefundRefusal
+from orderfleet.domain.finance import FinanceReader
+from orderfleet.domain.ledger import RefundDecision, RefundLine, RefundRefusal
 from orderfleet.domain.money import minor_units
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.policy import OrderPolicy
-from orderfleet.domain.ports import FinanceReader
 from orderfleet.domain.refunds import (
     LineQuantity,
     RefundOrder,
@@ -166,7 +166,7 @@ class RefundService:
                 raise RefundIdConflict(refusal_reason(refund, decision))
             if decision.refused is not None:
                 raise RefundRejected(refusal_reason(refund, decision))
-            replayed = not started or decision.status is not IntentStatus.OPEN
+            replayed = not started or not decision.is_new
             return RefundAnswer(refund_id, ChangeResult.ACCEPTED, await self._view(refund, decision), replayed)
 
     async def _request(
@@ -185,7 +185,8 @@ class RefundService:
             StoreUnavailable: the order store did not answer.
         """
         payment = _payment(status)
-        problems, wanted = [], ()
+        problems: list[str] = []
+        wanted: tuple[RefundLine, ...] = ()
         if refund_id == names.ORDER_REFUND:
             problems.append(f"refund_id: {refund_id!r} is the refund of a canceled order; choose another one")
         if amount is not None and lines:

@@ -1,4 +1,4 @@
-"""Connects an `orderfleet order` or `payments` subcommand and runs its calls; its common arguments, options and completion.
+"""Connects a subcommand of `orderfleet order` or `payments`, and runs its calls; their arguments and completion.
 
 In a checkout whose local stack runs, an address that isn't set is the stack's.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import date
 from enum import StrEnum
@@ -16,7 +16,7 @@ from orderfleet.cli.errors import UsageError
 from orderfleet.cli.order.session import Connection, run
 from orderfleet.cli.output import parse_day
 from orderfleet.domain.base import Contract
-from orderfleet.services.payments import AuthorizationTotal, DayTotal, ExportedEntry
+from orderfleet.domain.finance import AuthorizationTotal, DayTotal, ExportedEntry
 
 
 class Export(StrEnum):
@@ -70,7 +70,7 @@ async def _write(connection: Connection, what: Export, first: date | None, last:
 
 async def _batches(
     connection: Connection, what: Export, first: date | None, last: date | None
-) -> AsyncIterator[Sequence[Contract]]:
+) -> AsyncGenerator[Sequence[Contract]]:
     match what:
         case Export.ENTRIES:
             async for batch in connection.payments.entries(first, last):
