@@ -168,7 +168,7 @@ def test_lengths_equal_those_of_the_domain():
         assert where.endswith((".price", ".amount", ".deadline", ".timeout"))
         del found[where]
     assert found == {where: (own, own) for where, (_, own) in found.items()}
-    assert len(found) == 22
+    assert len(found) == 23
     assert properties["customer"]["properties"]["email"]["maxLength"] == 320
 
 
@@ -259,6 +259,12 @@ def test_all_but_the_mutable_fields_are_immutable():
         if re.search(r"self\.(\w+) == oldSelf\.\1", rule["rule"])
     }
     assert frozen == set(SPEC["properties"]) - mutable
+
+
+def test_capture_is_immutable_and_the_method_of_payment_is_not():
+    (rule,) = [rule for rule in _rules(SPEC) if rule["fieldPath"].startswith(".payment.")]
+    assert rule["fieldPath"] == ".payment.capture"
+    assert "payment.method" not in rule["rule"]
 
 
 def test_schema_has_no_defaults():

@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import orders, payments, problems, shipments, watch, workflow_id_routes
+from orderfleet.api import orders, payment_retries, payments, problems, shipments, watch, workflow_id_routes
 from orderfleet.api.dependencies import Services, probes_router
 from orderfleet.api.middleware import RequestLimits, RequestLog, RequestTelemetry
 
@@ -67,6 +67,7 @@ def create_app(services: Services) -> FastAPI:
         orders.router,
         orders.changes_router,
         payments.router,
+        payment_retries.router,
         workflow_id_routes.router,
         shipments.router,
         watch.router,
@@ -128,6 +129,7 @@ _CHANGES: Final = (
         _ORDER,
         "Cancel the payment and the order.",
     ),
+    _Link("RetryPayment", "post", "/orders/{order_id}/payment/retry", _ORDER, "Capture the payment again."),
     _Link("UpdateAddress", "post", "/orders/{order_id}/signals/update-address", _ORDER, "Change the address."),
 )
 _CARRIER: Final = _Link(

@@ -57,6 +57,7 @@ def to_input(request: OrderTerms, order_id: str, settings: Settings) -> OrderInp
         address=SAMPLE_ADDRESS if request.address is None else request.address,
         customer=request.merged_customer(),
         payment_id=request.payment_id or "",
+        payment=settings.payment(request.payment),
         currency=request.currency or DEFAULT_CURRENCY,
         adjustments=request.adjustments or (),
         reference=request.reference or "",

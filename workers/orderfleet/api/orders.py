@@ -98,6 +98,10 @@ class OrderChanges:
         reason = (body and body.reason) or "payment canceled on request"
         return await self._send(order_id, Change.cancel_payment(reason), "canceled, its payment too")
 
+    async def retry_payment(self, order_id: str, method: str) -> Changed:
+        """Capture the payment of a held order again, with `method` if it is not empty."""
+        return await self._send(order_id, Change.retry_payment(method), "capturing its payment again")
+
     async def update_address(self, order_id: str, address: Address) -> Changed:
         """Change the address of the order.
 

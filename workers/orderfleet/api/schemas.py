@@ -20,15 +20,14 @@ from pydantic import (
     StrictBool,
     StringConstraints,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.dependencies import ServicesDependency
+from orderfleet.api.terms import DeliveryTerms, PaymentTerms, ReviewTerms, Timeout
 from orderfleet.domain.base import MAX_TEXT_LENGTH, ORDER_NAME, WORKFLOW_ID, OrderId, PaymentId
-from orderfleet.domain.durations import Duration, parse_duration
 from orderfleet.domain.events import RecordedEvent
 from orderfleet.domain.money import Adjustment
 from orderfleet.domain.names import may_be_workflow_id
@@ -40,16 +39,9 @@ from orderfleet.domain.order import (
     CustomerName,
     Item,
     Reference,
-    ReviewMode,
-    ReviewTimeoutAction,
 )
 from orderfleet.domain.strict_models import StrictModel
 from orderfleet.services.errors import ChangeResult
-
-Timeout = Annotated[
-    Duration, Field(gt=parse_duration("0s")), WithJsonSchema({"type": "string", "examples": ["24h", "1h30m", "3s"]})
-]
-"""A duration above zero, in the format of Kubernetes."""
 
 _LONDON: Final[dict[str, JsonValue]] = {
     "street": "12 St James's Square",
@@ -92,27 +84,6 @@ class CustomerTerms(Customer, StrictModel):
     """The customer; both fields may be empty."""
 
 
-class ReviewTerms(Body):
-    """Terms of the review; omitted fields come from the settings."""
-
-    mode: ReviewMode | None = Field(default=None, description="`manual` waits for an approval.")
-    timeout: Timeout | None = Field(default=None, description="Timeout of the review.")
-    on_timeout: ReviewTimeoutAction | None = Field(
-        default=None,
-        validation_alias=AliasChoices("on_timeout", "onTimeout"),
-        description="Result of a review that times out.",
-    )
-
-
-class DeliveryTerms(Body):
-    """Terms of the delivery; omitted fields come from the settings."""
-
-    confirm: StrictBool | None = Field(
-        default=None, description="Complete the order only when the carrier confirms delivery."
-    )
-    timeout: Timeout | None = Field(default=None, description="Timeout of the confirmation.")
-
-
 class OrderTerms(Body):
     """Items, customer, address and terms of an order."""
 
@@ -131,6 +102,7 @@ class OrderTerms(Body):
         default=None, description="Alias of `customer.email`; a different value in both is rejected."
     )
     payment_id: PaymentId | None = Field(default=None, description="Default: `pay-` and the order id.")
+    payment: PaymentTerms | None = Field(default=None)
     currency: Currency | None = Field(default=None, description="ISO 4217 code; default: `USD`.", examples=["USD"])
     adjustments: tuple[AdjustmentTerms, ...] | None = Field(
         default=None,

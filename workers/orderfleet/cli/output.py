@@ -96,6 +96,7 @@ def status_table(status: SourcedStatus) -> Table:
         ("approved", "yes" if status.approved else "no"),
         ("canceled", status.canceled and (status.cancel_reason or "yes")),
         ("payment", payment_text(status)),
+        *waiting_rows(status),
         ("address", address_text(status)),
         *(("shipment", _shipment(shipment)) for shipment in status.shipments),
         ("dispatch failed", status.dispatch_failed_reason),
@@ -113,6 +114,19 @@ def payment_text(status: OrderStatus) -> str:
     """Return the payment of an order in one line."""
     payment = status.payment
     return f"{payment.id}  {payment.status or 'not charged'}  {payment.amount} {payment.currency}"
+
+
+def waiting_rows(status: OrderStatus) -> list[tuple[str, object]]:
+    """Return what an order's payment waits for, and why the order is held, as rows; empty if neither applies."""
+    rows: list[tuple[str, object]] = []
+    pending, hold = status.payment.pending, status.hold
+    if pending is not None:
+        until = f" until {time_text(pending.until)}" if pending.until else ""
+        rows.append(("pending", f"waits for the customer{f' at {pending.url}' if pending.url else ''}{until}"))
+    if hold is not None:
+        rows.append(("held", f"{hold.name} since {time_text(hold.since)}: {hold.reason}"))
+        rows.append(("remedy", f"{hold.remedy}; it is canceled at {time_text(hold.until)}"))
+    return rows
 
 
 def address_text(status: OrderStatus) -> str:

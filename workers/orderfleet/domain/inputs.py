@@ -76,6 +76,19 @@ def read_one(model: type[Model], args: Sequence[Any]) -> Model:
     return read(model, args[0])
 
 
+def read_optional(model: type[Model], args: Sequence[Any]) -> Model:
+    """Read arguments that have to be one object or none; `null` counts as none.
+
+    Args:
+        model: its type, whose fields all have defaults.
+        args: the arguments.
+
+    Raises:
+        InputRejected: there are several, or it does not fit the model.
+    """
+    return read(model, {}) if list(args) in ([], [None]) else read_one(model, args)
+
+
 def read_none(args: Sequence[Any]) -> None:
     """Check that there is no argument; `null` and an empty object count as none.
 

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 
 from orderfleet.domain.base import Contract, ExternalName, Int64, OrderId, PaymentId
 from orderfleet.domain.money import minor_units, to_decimal
+from orderfleet.domain.order import PaymentMethod
 from orderfleet.domain.status import PendingCustomer
 
 
@@ -201,6 +202,13 @@ class ProviderPayment(Contract):
     """What was authorized, also after captures; 0 while it is pending and after it failed."""
     expires_at: datetime | None = None
     movements: tuple[Movement, ...] = ()
+
+
+class RetryPayment(Contract):
+    """Capture the payment of a held order again."""
+
+    method: PaymentMethod = ""
+    """Pay with this method from now on; empty keeps the present one."""
 
 
 class VoidOutcome(StrEnum):

@@ -9,10 +9,10 @@ from pydantic import Field
 from orderfleet.domain import names
 from orderfleet.domain.base import Contract, ExternalName, Int64, OrderId, PaymentId
 from orderfleet.domain.money import Adjustment
-from orderfleet.domain.order import Address, Currency, Customer, Item, total
+from orderfleet.domain.order import Address, CaptureMode, Currency, Customer, Item, PaymentMethod, total
 from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.policy import OrderPolicy, TaskQueue
-from orderfleet.domain.status import ShipmentStatus
+from orderfleet.domain.status import HoldName, ShipmentStatus
 
 
 class ShippingInput(Contract):
@@ -28,6 +28,11 @@ class ShippingInput(Contract):
     """The payment that the shipment refunds if the order's workflow is closed."""
     currency: Currency
     adjustments: tuple[Adjustment, ...] = ()
+    capture: CaptureMode = CaptureMode.IMMEDIATE
+    method: PaymentMethod = ""
+    """With which the customer pays; empty leaves the choice to the provider."""
+    run: int = Field(default=1, ge=1)
+    """Above 1 if earlier runs of this shipment were parked."""
     orders_task_queue: TaskQueue = names.ORDERS_TASK_QUEUE
     policy: OrderPolicy
 
@@ -53,7 +58,11 @@ class ShippingResult(Contract):
     retries: dict[str, int] = Field(default_factory=dict)
     """Attempts beyond the first, by step."""
     reason: str | None = None
-    """Why it failed or was canceled."""
+    """Why it failed, was canceled or parked."""
+    hold: HoldName | None = None
+    """What a parked shipment waits for."""
+    captured: bool = False
+    """Whether it captured the payment, or found it captured."""
 
 
 class AddressChange(Contract):

@@ -12,6 +12,7 @@ from orderfleet.domain import address_rules
 from orderfleet.domain.address_rules import is_blank
 from orderfleet.domain.money import EXPONENTS, MAX_AMOUNT, AdjustmentKind, amount_text, minor_units
 from orderfleet.domain.order import Address, OrderInput, line_ids, line_totals
+from orderfleet.domain.payment import AmountLimits
 from orderfleet.domain.policy import AddressChecks, AddressValidation
 
 _MAX_PLACES: Final = 4
@@ -47,6 +48,30 @@ def problems(
         *_of_currency(order.currency),
         *_of_size(order),
     ]
+
+
+def limit_problems(order: OrderInput, limits: AmountLimits) -> list[str]:
+    """Why the payment provider would reject the amount of a valid order; empty if it would not.
+
+    Args:
+        order: input of its workflow.
+        limits: those of the provider for the order's currency.
+    """
+    amount, currency = order.amount, order.currency
+    found = []
+    if amount % limits.step:
+        step = amount_text(limits.step, currency)
+        found.append(
+            f"items: the order's amount {amount_text(amount, currency)} is no multiple of {step}, which the payment"
+            " provider requires; change a price, or add an adjustment that rounds it"
+        )
+    if 0 < amount < limits.minimum:
+        least = amount_text(limits.minimum, currency)
+        found.append(
+            f"items: the order's amount {amount_text(amount, currency)} is below {least}, the payment provider's"
+            " minimum; order more, or make it free of charge"
+        )
+    return found
 
 
 def address_problems(address: Address, checks: AddressChecks) -> list[str]:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from orderfleet.domain.events import RecordedOrder
-from orderfleet.domain.status import OrderStatus, PaymentStatus, SpecOutcome, Step
+from orderfleet.domain.status import Hold, HoldName, OrderStatus, PaymentStatus, PendingCustomer, SpecOutcome, Step
 from orderfleet.operator.cache import Dependency, ObservedState
 from orderfleet.operator.crd import Condition, OrderResource, OrderResourceStatus, unmet_fields
 from orderfleet.services.errors import Closed
@@ -37,6 +37,8 @@ class ConditionType(StrEnum):
     """The payment is charged and not refunded."""
     SHIPPED = "Shipped"
     """The package is dispatched."""
+    HELD = "Held"
+    """The order waits before its dispatch; absent before the first hold."""
     SPEC_APPLIED = "SpecApplied"
     """False after a change of the spec was rejected; absent before the first rejection."""
 
@@ -67,8 +69,16 @@ class Reason(StrEnum):
     """The order waits for the approval of a person."""
     CHARGING = "Charging"
     """The payment is being charged."""
+    AWAITING_CUSTOMER = "AwaitingCustomer"
+    """The payment waits for the customer; the message says where and until when."""
     SHIPPING = "Shipping"
     """The package is being prepared and handed to the carrier."""
+    PAYMENT_REQUIRED = "PaymentRequired"
+    """The payment provider refused to capture the payment; the order waits for another method or another try."""
+    CAPTURE_UNKNOWN = "CaptureUnknown"
+    """The payment provider did not answer whether it captured the payment; the order asks again by itself."""
+    HOLD_ENDED = "HoldEnded"
+    """The order waits no longer before its dispatch."""
     AWAITING_DELIVERY = "AwaitingDelivery"
     """The order waits for the carrier to confirm the delivery."""
     SHIPPED = "Shipped"
@@ -90,6 +100,8 @@ class Reason(StrEnum):
     """Nothing is charged."""
     CHARGE_DECLINED = "ChargeDeclined"
     """The payment provider declined the charge."""
+    AUTHORIZED = "Authorized"
+    """The payment is authorized, and captured before the dispatch."""
     VOIDED = "Voided"
     """The payment is voided and can't be charged."""
     REFUNDING = "Refunding"
@@ -158,9 +170,19 @@ _IN_PROGRESS: Final = {
 }
 
 
+_HOLDS: Final = {
+    HoldName.PAYMENT_REQUIRED: Reason.PAYMENT_REQUIRED,
+    HoldName.CAPTURE_UNKNOWN: Reason.CAPTURE_UNKNOWN,
+}
+
+
+_CHARGED: Final = {PaymentStatus.CHARGED, PaymentStatus.PARTIALLY_REFUNDED}
 _NOT_CHARGED: Final = {
     None: (Reason.NOT_CHARGED, "nothing was charged"),
     PaymentStatus.INIT: (Reason.NOT_CHARGED, "nothing was charged"),
+    PaymentStatus.PENDING: (Reason.AWAITING_CUSTOMER, "the payment waits for the customer"),
+    PaymentStatus.AUTHORIZED: (Reason.AUTHORIZED, "the payment is authorized, and captured before the dispatch"),
+    PaymentStatus.PARTIALLY_CAPTURED: (Reason.AUTHORIZED, "a part of the payment is captured"),
     PaymentStatus.FAILED: (Reason.CHARGE_DECLINED, "the payment provider declined the charge"),
     PaymentStatus.VOIDED: (Reason.VOIDED, "the payment is voided"),
     PaymentStatus.REFUNDING: (Reason.REFUNDING, "a refund is pending"),
@@ -194,6 +216,7 @@ def compute_conditions(order: OrderResource, observed: ObservedState) -> Iterato
         )
     if record is not None:
         yield from _progress(record.status)
+        yield from _held(order, record.status)
         yield from _spec_applied(order, record)
     yield from _summary(order, observed)
 
@@ -216,8 +239,22 @@ def _summary(order: OrderResource, observed: ObservedState) -> Iterator[Conditio
         )
     elif observed.workflow_missing:
         yield from _reconciling(Reason.WORKFLOW_MISSING, "Temporal has no running workflow of this order")
+    elif status is not None and status.hold is not None:
+        yield from _reconciling(_HOLDS[status.hold.name], _describe_hold(status.hold))
+    elif status is not None and status.payment.pending is not None:
+        yield from _reconciling(Reason.AWAITING_CUSTOMER, _describe_pending(status.payment.pending))
     else:
         yield from _reconciling(*_IN_PROGRESS[status.step if status else Step.RECEIVE])
+
+
+def _describe_hold(hold: Hold) -> str:
+    return f"{hold.reason}; {hold.remedy}; it is canceled at {hold.until:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _describe_pending(pending: PendingCustomer) -> str:
+    where = f" at {pending.url}" if pending.url else ""
+    until = f" until {pending.until:%Y-%m-%dT%H:%M:%SZ}" if pending.until else ""
+    return f"the payment waits for the customer{where}{until}"
 
 
 def _final(order: OrderResource, status: OrderStatus) -> Iterator[ConditionSpec]:
@@ -251,9 +288,12 @@ def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
         yield ConditionSpec(ConditionType.APPROVED, False, Reason.AWAITING_REVIEW, "the order is not approved yet")
 
     payment = status.payment
-    if payment.status is PaymentStatus.CHARGED:
+    if payment.status in _CHARGED:
         charged = f"{payment.amount} {payment.currency} is charged"
         yield ConditionSpec(ConditionType.CHARGED, True, Reason.CHARGED, charged)
+    elif payment.pending is not None:
+        message = _describe_pending(payment.pending)
+        yield ConditionSpec(ConditionType.CHARGED, False, Reason.AWAITING_CUSTOMER, message)
     else:
         yield ConditionSpec(ConditionType.CHARGED, False, *_NOT_CHARGED[payment.status])
 
@@ -265,6 +305,14 @@ def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
         yield ConditionSpec(ConditionType.SHIPPED, False, Reason.DISPATCH_FAILED, status.dispatch_failed_reason)
     else:
         yield ConditionSpec(ConditionType.SHIPPED, False, Reason.NOT_SHIPPED, "the package is not dispatched")
+
+
+def _held(order: OrderResource, status: OrderStatus) -> Iterator[ConditionSpec]:
+    if status.hold is not None:
+        message = _describe_hold(status.hold)
+        yield ConditionSpec(ConditionType.HELD, True, _HOLDS[status.hold.name], message)
+    elif order.status.condition(ConditionType.HELD) is not None:
+        yield ConditionSpec(ConditionType.HELD, False, Reason.HOLD_ENDED, "the order waits no longer")
 
 
 def _spec_applied(order: OrderResource, record: RecordedOrder) -> Iterator[ConditionSpec]:

@@ -18,17 +18,19 @@ from orderfleet.domain.money import DEFAULT_CURRENCY, Adjustment
 from orderfleet.domain.names import ENDED_LABEL, FINALIZER
 from orderfleet.domain.order import (
     Address,
+    CaptureMode,
     Currency,
     Customer,
     Item,
     OrderInput,
+    PaymentMethod,
     Reference,
     ReviewMode,
     ReviewTimeoutAction,
     SpecUpdate,
     content_hash,
 )
-from orderfleet.domain.status import OrderStatus, PaymentView, ShipmentView, Step
+from orderfleet.domain.status import Hold, OrderStatus, PaymentView, ShipmentView, Step
 from orderfleet.services.workflow_client import Claim
 from orderfleet.settings import Settings
 
@@ -63,6 +65,13 @@ class DeliverySpec(Camel):
     timeout: PositiveDuration | None = None
 
 
+class PaymentSpec(Camel):
+    """How the order is paid; settings are the defaults."""
+
+    method: PaymentMethod | None = None
+    capture: CaptureMode | None = None
+
+
 class DeletedSpec(Camel):
     """The fields of the spec that are read for a deleted Order."""
 
@@ -79,6 +88,7 @@ class OrderSpec(DeletedSpec):
     address: Address
     customer: Customer | None = None
     payment_id: str | None = None
+    payment: PaymentSpec | None = None
     currency: Currency | None = None
     adjustments: tuple[Adjustment, ...] | None = None
     reference: Reference | None = None
@@ -90,8 +100,8 @@ class OrderSpec(DeletedSpec):
     deletion_policy: DeletionPolicy = DeletionPolicy.CANCEL
 
 
-MUTABLE = frozenset({"approved", "cancel", "cancel_reason", "address", "deletion_policy"})
-"""Fields of the spec that may change after creation; the content hash covers the others."""
+MUTABLE = frozenset({"approved", "cancel", "cancel_reason", "address", "payment", "deletion_policy"})
+"""Fields of the spec that may change after creation, of `payment` only the method; the content hash covers the rest."""
 
 
 class Condition(Camel):
@@ -107,6 +117,10 @@ class Condition(Camel):
 
 class PaymentState(PaymentView, Camel):
     """The order's payment."""
+
+
+class HoldState(Hold, Camel):
+    """Why the order waits before its dispatch."""
 
 
 class ShipmentState(ShipmentView, Camel):
@@ -132,6 +146,7 @@ class OrderResourceStatus(DeletedState):
     canceled: bool | None = None
     cancel_reason: str | None = None
     payment: PaymentState | None = None
+    hold: HoldState | None = None
     shipments: tuple[ShipmentState, ...] | None = None
     tracking_number: str | None = None
     dispatch_failed_reason: str | None = None
@@ -221,6 +236,7 @@ def order_input(order: OrderResource, settings: Settings) -> OrderInput:
         address=spec.address,
         customer=spec.customer or Customer(),
         payment_id=spec.payment_id or "",
+        payment=settings.payment(spec.payment),
         currency=spec.currency or DEFAULT_CURRENCY,
         adjustments=spec.adjustments or (),
         reference=spec.reference or "",
@@ -240,7 +256,11 @@ def order_input(order: OrderResource, settings: Settings) -> OrderInput:
 
 def spec_hash(order: OrderResource) -> str:
     """Hash of the immutable fields: the same for an Order that is deleted and applied again."""
-    return content_hash(order.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(MUTABLE)))
+    content = order.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(MUTABLE))
+    capture = order.spec.payment and order.spec.payment.capture
+    if capture is not None:
+        content["payment"] = {"capture": capture}
+    return content_hash(content)
 
 
 def claim(order: DeletedOrder) -> Claim:
@@ -261,7 +281,12 @@ def cancellation(order: DeletedOrder) -> SpecUpdate:
 
 def spec_update(order: OrderResource) -> SpecUpdate:
     """The mutable fields that the Order sends to its order."""
-    return SpecUpdate(**dict(order.spec), generation=order.metadata.generation, owner_uid=order.metadata.uid)
+    return SpecUpdate(
+        **dict(order.spec),
+        payment_method=(order.spec.payment and order.spec.payment.method) or "",
+        generation=order.metadata.generation,
+        owner_uid=order.metadata.uid,
+    )
 
 
 def unmet_fields(spec: OrderSpec, status: OrderStatus) -> list[str]:

@@ -22,7 +22,7 @@ from orderfleet.operator.conditions import (
     describe_unrecorded_end,
     invalid_spec_conditions,
 )
-from orderfleet.operator.crd import OrderResource, OrderResourceStatus, PaymentState, ShipmentState
+from orderfleet.operator.crd import HoldState, OrderResource, OrderResourceStatus, PaymentState, ShipmentState
 
 _IMMEDIATE_FIELDS: Final = ("observedGeneration", "step", "canceled", "ended")
 _LOW_PRIORITY_FIELDS: Final = ("shipments", "trackingNumber")
@@ -161,6 +161,7 @@ def _recorded(record: RecordedOrder) -> OrderResourceStatus:
     fields = dict(status) | {
         "workflow_id": names.order_workflow_id(record.order_id),
         "payment": PaymentState(**dict(status.payment)),
+        "hold": status.hold and HoldState(**dict(status.hold)),
         "shipments": tuple(ShipmentState(**dict(shipment)) for shipment in status.shipments) or None,
         "tracking_number": status.tracking_number,
         "retries": dict(status.retries) or None,

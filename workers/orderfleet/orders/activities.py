@@ -19,7 +19,8 @@ from orderfleet.domain.activities import (
 from orderfleet.domain.errors import InvalidOrder
 from orderfleet.domain.policy import AddressChecks
 from orderfleet.domain.ports import OrderStore
-from orderfleet.domain.validation import DEFAULT_ADDRESS_CHECKS, problems
+from orderfleet.domain.validation import DEFAULT_ADDRESS_CHECKS, limit_problems, problems
+from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.temporal.step_interceptors import attempt_of
 
 
@@ -28,6 +29,7 @@ class OrderActivities:
 
     Args:
         store: the order store.
+        provider: the payment provider, whose limits an amount keeps.
         require_prices: whether an item needs a price where the order's policy does not say, as in a raw start.
         address_checks: how an address is checked where the order's policy does not say.
         unique_reference: whether an order may not have the reference of another one.
@@ -36,12 +38,14 @@ class OrderActivities:
     def __init__(
         self,
         store: OrderStore,
+        provider: PaymentProvider,
         *,
         require_prices: bool = True,
         address_checks: AddressChecks = DEFAULT_ADDRESS_CHECKS,
         unique_reference: bool = False,
     ) -> None:
         self._store = store
+        self._provider = provider
         self._require_prices = require_prices
         self._address_checks = address_checks
         self._unique_reference = unique_reference
@@ -75,6 +79,8 @@ class OrderActivities:
             InvalidOrder: the message names the fields.
         """
         wrong = problems(step.order, require_prices=self._require_prices, address_checks=self._address_checks)
+        # An invalid order has no amount, or an unknown currency.
+        wrong = wrong or limit_problems(step.order, self._provider.limits(step.order.currency))
         if wrong:
             raise InvalidOrder("; ".join(wrong))
         await self._store.record(step.order_id, step.progress)

@@ -1,4 +1,4 @@
-"""Changes of a running order: approval, cancel, another address, and the spec of a new generation.
+"""Changes of a running order: approval, cancel, address, another capture, and the spec of a new generation.
 
 Signals and updates of the order workflow share these methods. Each returns the reason of a rejection, or None for an
 accepted change; a rejection is recorded as an event and changes nothing else.
@@ -7,6 +7,7 @@ accepted change; a rejection is recorded as an event and changes nothing else.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from temporalio import workflow
 
@@ -14,11 +15,14 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.base import truncate
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.order import Address, SpecUpdate
+    from orderfleet.domain.payment import RetryPayment
     from orderfleet.domain.status import SpecOutcome, SpecResult, Step
 
 from orderfleet.domain import transitions
 from orderfleet.orders.context import OrderContext
 from orderfleet.orders.shipment import ShipmentPhase
+
+_BEFORE_CHARGE: Final = frozenset({Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW})
 
 
 class Changes:
@@ -111,6 +115,50 @@ class Changes:
             self._ctx.journal.append(EventKind.ADDRESS_CHANGED)
             return None
 
+    def rejects_payment_retry(self) -> str | None:
+        """Why the order rejects another capture; None if it accepts it."""
+        state = self._ctx.state
+        if state.cancel_requested is not None:
+            return "the order is being canceled"
+        return "the order does not wait for its payment to be captured" if state.hold is None else None
+
+    def retry_payment(self, retry: RetryPayment, by: str) -> str | None:
+        """Capture the payment of a held order again.
+
+        Args:
+            retry: with another method if it has one.
+            by: how the request was sent, for the audit trail.
+
+        Returns:
+            The reason of a rejection, or None.
+        """
+        self._ctx.changes += 1
+        rejection = self.rejects_payment_retry()
+        if rejection is not None:
+            return self._reject("payment", rejection)
+        state = self._ctx.state
+        # The method is left out of the audit trail, which is kept longer than the order's other data.
+        self._ctx.journal.append(EventKind.PAYMENT_RETRIED, by=by, other_method=bool(retry.method))
+        state.payment_method = retry.method or state.payment_method
+        state.capture_retry = True
+        return None
+
+    def _change_method(self, method: str) -> str | None:
+        """Apply `spec.payment.method`; a held order captures again with it."""
+        state = self._ctx.state
+        if method in ("", state.spec_method):
+            return None
+        if state.hold is not None:
+            rejection = self.retry_payment(RetryPayment(method=method), "spec")
+        elif state.step in _BEFORE_CHARGE:
+            state.payment_method, rejection = method, None
+        else:
+            late = "payment.method: can change before the charge, and while the order waits for its payment"
+            rejection = self._reject("payment", late)
+        if rejection is None:
+            state.spec_method = method
+        return rejection
+
     async def apply_spec(self, spec: SpecUpdate) -> None:
         """Apply the spec of a generation; an older or repeated generation changes nothing."""
         self._ctx.changes += 1
@@ -122,6 +170,7 @@ class Changes:
             rejections: list[str | None] = []
             if spec.address is not None:
                 rejections.append(await self.change_address(spec.address))
+            rejections.append(self._change_method(spec.payment_method))
             if spec.cancel:
                 rejections.append(await self.cancel(spec.cancel_reason or "canceled in the Order"))
             elif spec.approved:

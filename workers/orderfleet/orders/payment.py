@@ -1,6 +1,7 @@
-"""The payment of one order: charge it once, void a charge of unknown outcome, refund.
+"""The payment of one order: charge or authorize it once, wait for the customer, void, refund.
 
 An order ends with no charge, with one charge, or with one charge whose refund is done or is made by `RefundWorkflow`.
+An authorization is captured by a shipment; one that was not is voided.
 """
 
 from __future__ import annotations
@@ -11,20 +12,22 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.domain.activities import ChargeInput, IdHolder, StepResult, VoidInput, VoidResult
+    from orderfleet.domain.activities import ChargeInput, ChargeResult, IdHolder, VoidInput, VoidResult
     from orderfleet.domain.errors import PaymentConflict, PaymentRefused, PaymentVoided
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.ledger import IntentStatus
     from orderfleet.domain.payment import PaymentIntent
     from orderfleet.domain.refunds import RefundOrder
-    from orderfleet.domain.status import PaymentStatus, Step
+    from orderfleet.domain.status import PaymentStatus, PendingCustomer, Step
     from orderfleet.orders.payment_activities import PaymentActivities
 
-from orderfleet.orders.context import OrderContext, OrderFailed
+from orderfleet.orders.context import OrderCanceled, OrderContext, OrderFailed
+from orderfleet.orders.state import Draft
 from orderfleet.temporal.refunds import start_refund
-from orderfleet.temporal.step_runner import ActivityRef, StepFailed
+from orderfleet.temporal.step_runner import ActivityRef, StepFailed, backoff
 
-_CHARGE = ActivityRef(PaymentActivities.charge, StepResult)
+_CHARGE = ActivityRef(PaymentActivities.charge, ChargeResult)
+_LOOK_UP: ActivityRef[ChargeInput, ChargeResult] = ActivityRef("look_up_payment", ChargeResult)
 _VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 
 REFUND_WAIT: Final = timedelta(seconds=10)
@@ -32,32 +35,103 @@ REFUND_WAIT: Final = timedelta(seconds=10)
 
 
 def intent(ctx: OrderContext) -> PaymentIntent:
-    """The charge of the order."""
-    return PaymentIntent(**dict(ctx.order), amount=ctx.order.amount)
+    """The charge or the authorization of the order."""
+    method = ctx.state.payment_method or ctx.order.payment.method
+    return PaymentIntent(**dict(ctx.order), amount=ctx.order.amount, method=method)
 
 
 async def charge(ctx: OrderContext) -> None:
-    """Charge the order; afterwards its step is shipping.
+    """Charge or authorize the order; afterwards its step is shipping.
+
+    Raises:
+        OrderFailed: the payment was not charged, or is voided.
+        OrderCanceled: a cancel was accepted, or the customer did not complete the payment in time.
+    """
+    # A run that continues another one waits already.
+    pending = ctx.state.payment_status is PaymentStatus.PENDING
+    if not pending:
+        ctx.state.enter(Step.CHARGE)
+        ctx.state.payment_status = PaymentStatus.INIT
+        payment = intent(ctx)
+        ctx.journal.append(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.decimal_amount))
+        pending = await _ask(ctx, _CHARGE)
+    if pending:
+        await _wait_for_customer(ctx)
+
+
+async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResult]) -> bool:
+    """Run an activity that charges or looks up the payment, and take its result into the state.
+
+    Returns:
+        Whether the payment waits for the customer.
 
     Raises:
         OrderFailed: the payment was not charged, or is voided.
     """
-    ctx.state.enter(Step.CHARGE)
-    ctx.state.payment_status = PaymentStatus.INIT
+    is_look_up = activity is _LOOK_UP
     payment = intent(ctx)
-    ctx.journal.append(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.decimal_amount))
     begin = ctx.journal.draft()
     done = ctx.journal.draft(then=Step.SHIPPING)
-    arg = ChargeInput(order_id=ctx.order.order_id, payment=payment, begin=begin.progress, done_seq=done.progress.seq)
+    arg = ChargeInput(
+        order_id=ctx.order.order_id,
+        payment=payment,
+        capture=ctx.order.payment.capture,
+        begin=begin.progress,
+        done_seq=done.progress.seq,
+    )
     try:
-        result = await ctx.record_while(ctx.steps.run(_CHARGE, arg, ctx.policy.charge))
+        result = await ctx.record_while(ctx.steps.run(activity, arg, ctx.policy.charge))
     except StepFailed as failed:
         ctx.journal.rollback(begin)
+        if is_look_up and not failed.final:
+            # The payment still waits; the next look-up may have an answer.
+            return True
         await _not_charged(ctx, payment, failed)
         raise OrderFailed(f"charge: {failed}") from failed
-    ctx.state.payment_status = PaymentStatus.CHARGED
     ctx.state.count_retries("charge", result.attempt)
-    ctx.journal.commit(done)
+    _take(ctx, result, done)
+    return result.status is PaymentStatus.PENDING
+
+
+def _take(ctx: OrderContext, result: ChargeResult, done: Draft) -> None:
+    """Take the answer of the provider into the state."""
+    ctx.state.payment_status = result.status
+    if result.status is not PaymentStatus.PENDING:
+        ctx.state.payment_pending = ctx.state.pending_until = None
+        ctx.journal.commit(done)
+        return
+    now, pending = workflow.now(), result.pending or PendingCustomer()
+    if ctx.state.pending_until is None:
+        ctx.state.pending_until = now + ctx.policy.payment_pending
+    if pending.until is not None:
+        ctx.state.pending_until = pending.until
+    ctx.state.payment_pending = pending
+    ctx.journal.commit(done, Step.CHARGE)
+
+
+async def _wait_for_customer(ctx: OrderContext) -> None:
+    """Wait until the payment is charged or authorized: a notice of the provider, or else look-ups with growing gaps.
+
+    Raises:
+        OrderFailed: it was refused.
+        OrderCanceled: a cancel was accepted, or the customer did not complete the payment in time.
+    """
+    state = ctx.state
+    waits = backoff(ctx.policy.payment_look_ups)
+    pending = True
+    while pending:
+        until = state.pending_until or workflow.now()
+        await ctx.wait_until(
+            lambda: state.payment_updated or state.cancel_requested is not None,
+            min(until, workflow.now() + next(waits)),
+        )
+        ctx.stop_if_canceled()
+        state.payment_updated = False
+        is_last = workflow.now() >= until
+        pending = await _ask(ctx, _LOOK_UP)
+        # The provider may have named a later end.
+        if is_last and pending and (state.pending_until or until) <= until:
+            raise OrderCanceled("the customer did not complete the payment in time")
 
 
 async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFailed) -> None:
@@ -65,6 +139,7 @@ async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFa
     match failed.type:
         case PaymentRefused.__name__:
             ctx.state.payment_status = PaymentStatus.FAILED
+            ctx.state.payment_pending = None
             ctx.journal.append(EventKind.CHARGE_REFUSED, reason=str(failed))
         case PaymentConflict.__name__:
             # The payment belongs to another order and must not be voided.
@@ -81,6 +156,7 @@ async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFa
 
 
 async def _void(ctx: OrderContext, payment: PaymentIntent) -> None:
+    ctx.state.payment_pending = ctx.state.pending_until = None
     draft = ctx.journal.draft(expect=((EventKind.PAYMENT_VOIDED, {"payment": payment.payment_id}),))
     arg = VoidInput(order_id=ctx.order.order_id, payment=payment, progress=draft.progress)
     result = await ctx.record_while(ctx.steps.retry_forever(_VOID, arg, ctx.policy.refund))
@@ -88,15 +164,27 @@ async def _void(ctx: OrderContext, payment: PaymentIntent) -> None:
     ctx.journal.commit(draft)
 
 
-async def refund(ctx: OrderContext, reason: str) -> None:
-    """Start the refund of a charged order, and wait for it for at most `REFUND_WAIT`.
+_OPEN: Final = frozenset({PaymentStatus.PENDING, PaymentStatus.AUTHORIZED, PaymentStatus.PARTIALLY_CAPTURED})
+"""Statuses of a payment that may take money, also by a capture whose outcome is unknown."""
+
+
+async def undo(ctx: OrderContext, reason: str) -> None:
+    """Make sure that the order's payment takes no money, and return what it has taken.
+
+    A refund is waited for at most `REFUND_WAIT`.
 
     Args:
-        ctx: the order; nothing is done unless it is charged.
-        reason: why the payment is refunded.
+        ctx: the order; nothing is done if nothing is charged or authorized.
+        reason: why the payment is undone.
     """
-    if ctx.state.payment_status is not PaymentStatus.CHARGED:
-        return
+    if ctx.state.payment_status in _OPEN:
+        # The void is the definite answer to a capture of unknown outcome, too.
+        await _void(ctx, intent(ctx))
+    if ctx.state.payment_status is PaymentStatus.CHARGED:
+        await _refund(ctx, reason)
+
+
+async def _refund(ctx: OrderContext, reason: str) -> None:
     ctx.state.payment_status = PaymentStatus.REFUNDING
     ctx.journal.append(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=reason)
     start = RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=reason, policy=ctx.policy)

@@ -12,6 +12,7 @@ from typing import Any
 
 from temporalio import workflow
 
+from orderfleet.orders import hold
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
 from orderfleet.temporal.refunds import check_workflow
 from orderfleet.temporal.step_runner import ActivityRef
@@ -31,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.domain.base import Contract, error_message, truncate
     from orderfleet.domain.events import EventKind
-    from orderfleet.domain.order import Address
+    from orderfleet.domain.order import Address, CaptureMode
     from orderfleet.domain.shipment import (
         AddressChange,
         Booking,
@@ -43,7 +44,7 @@ with workflow.unsafe.imports_passed_through():
         ShippingInput,
         ShippingResult,
     )
-    from orderfleet.domain.status import ShipmentStatus, ShipmentView
+    from orderfleet.domain.status import PaymentStatus, ShipmentStatus, ShipmentView
 
 
 _Child = workflow.ChildWorkflowHandle[Any, ShippingResult]
@@ -60,6 +61,8 @@ class ShipmentPhase:
         self._ctx = ctx
         self._child: _Child | None = None
         self._closed = False
+        self._waits = False
+        """Whether the order is held, and no shipment runs."""
         self._requests = 0
         self._answers: dict[int, ShipmentAnswer] = {}
 
@@ -67,25 +70,38 @@ class ShipmentPhase:
         """Ship the order; afterwards its last shipment is dispatched.
 
         Raises:
-            OrderCanceled: a cancel was accepted before dispatch.
+            OrderCanceled: a cancel was accepted before dispatch, or the payment was not captured in time.
             OrderFailed: every shipment failed.
         """
+        # A run that continues another one is held, with its last shipment parked.
+        attempt = max(len(self._ctx.state.shipments), 1)
         try:
-            for attempt in range(1, self._ctx.policy.shipping_attempts + 1):
+            while attempt <= self._ctx.policy.shipping_attempts:
+                await self._wait_while_held()
                 self._ctx.stop_if_canceled()
                 result = await self._run_shipment(attempt)
                 if result.status is ShipmentStatus.DISPATCHED:
                     return
                 if result.status is ShipmentStatus.CANCELED:
                     raise OrderCanceled(result.reason or "canceled")
+                if result.status is ShipmentStatus.PARKED:
+                    continue
                 self._ctx.state.dispatch_failed_reason = result.reason
                 await self.void_booking()
+                attempt += 1
         except AlreadyShipped:
             # The parcel is dispatched; only the result of the booking was lost.
             return
         finally:
             self._closed = True
         raise OrderFailed(f"dispatch failed: {self._ctx.state.dispatch_failed_reason}")
+
+    async def _wait_while_held(self) -> None:
+        self._waits = True
+        try:
+            await hold.wait(self._ctx)
+        finally:
+            self._waits = False
 
     async def void_booking(self) -> None:
         """Void the booking of every shipment so far.
@@ -111,6 +127,9 @@ class ShipmentPhase:
     async def _record_dispatched(self, booking: Booking) -> None:
         """Record the last shipment as dispatched: its workflow had recorded it as failed."""
         ctx = self._ctx
+        if ctx.order.payment.capture is CaptureMode.ON_SHIPMENT:
+            # A parcel is dispatched only after the capture.
+            ctx.state.payment_status = PaymentStatus.CHARGED
         self._update(status=ShipmentStatus.DISPATCHED, dispatch_failed_reason=None, **dict(booking))
         ctx.state.dispatch_failed_reason = None
         record: ActivityRef[RecordShipmentInput, StepResult] = ActivityRef(
@@ -177,7 +196,12 @@ class ShipmentPhase:
             The reason of a rejection, or None.
         """
         while True:
-            await workflow.wait_condition(lambda: self._child is not None or self._closed)
+            await workflow.wait_condition(lambda: self._child is not None or self._closed or self._waits)
+            if self._waits:
+                # Without a shipment, the order itself stops, or its next run has the address.
+                return None
+            if self._child is None and not self._closed:
+                continue
             if self._child is None:
                 last = self._ctx.state.shipments[-1:]
                 shipped = bool(last) and last[0].status is ShipmentStatus.DISPATCHED
@@ -201,9 +225,19 @@ class ShipmentPhase:
         """Run the `attempt`-th shipment, from 1, to its end."""
         ctx = self._ctx
         shipment_id = names.shipment_id(ctx.order.order_id, attempt)
-        ctx.state.shipments.append(ShipmentView(id=shipment_id, status=ShipmentStatus.PREPARING))
-        # The address may have changed since the start.
-        own = {"attempt": attempt, "address": ctx.state.address, "orders_task_queue": workflow.info().task_queue}
+        if len(ctx.state.shipments) < attempt:
+            ctx.state.shipments.append(ShipmentView(id=shipment_id, status=ShipmentStatus.PREPARING))
+        else:
+            self._update(status=ShipmentStatus.PREPARING)
+        # Address and method may have changed since the start.
+        own = {
+            "attempt": attempt,
+            "address": ctx.state.address,
+            "orders_task_queue": workflow.info().task_queue,
+            "capture": ctx.order.payment.capture,
+            "method": ctx.state.payment_method or ctx.order.payment.method,
+            "run": ctx.state.parked + 1,
+        }
         arg = ShippingInput(**dict(ctx.order) | own)
         try:
             self._child = await workflow.start_child_workflow(
@@ -236,6 +270,13 @@ class ShipmentPhase:
         )
         for step, count in result.retries.items():
             ctx.state.count_retries(step, count + 1)
+        if result.captured:
+            ctx.state.payment_status = PaymentStatus.CHARGED
+        if result.status is ShipmentStatus.PARKED:
+            ctx.state.parked += 1
+            hold.begin(ctx, result)
+        else:
+            hold.end(ctx)
         return result
 
     def _failed(self, shipment_id: str, reason: str) -> ShippingResult:

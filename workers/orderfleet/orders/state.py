@@ -21,7 +21,16 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.money import to_decimal
     from orderfleet.domain.order import Address, OrderInput
     from orderfleet.domain.policy import AddressChecks
-    from orderfleet.domain.status import OrderStatus, PaymentStatus, PaymentView, ShipmentView, SpecResult, Step
+    from orderfleet.domain.status import (
+        Hold,
+        OrderStatus,
+        PaymentStatus,
+        PaymentView,
+        PendingCustomer,
+        ShipmentView,
+        SpecResult,
+        Step,
+    )
 
 MAX_PENDING_BYTES: Final = 1792 * 1024
 """Limit of the JSON of an order and its pending events. Above it, events of one kind are merged into one with a `times`
@@ -34,6 +43,9 @@ _ONCE = frozenset(EventKind) - {
     EventKind.ADDRESS_CHANGED,
     EventKind.ATTEMPT_FAILED,
     EventKind.BOOKING_VOIDED,
+    EventKind.HELD,
+    EventKind.HOLD_ENDED,
+    EventKind.PAYMENT_RETRIED,
     EventKind.CHANGE_REJECTED,
     EventKind.SPEC_APPLIED,
     EventKind.DISPATCH_FAILED,
@@ -61,7 +73,25 @@ class OrderState(BaseModel):
     address_checks: AddressChecks | None = None
     """Those of the worker that validated the order, if its policy has none."""
     payment_status: PaymentStatus | None = None
+    payment_method: str = ""
+    """With which the customer pays, if it was changed since the start."""
+    spec_method: str = ""
+    """`spec.payment.method` of the last spec that was applied."""
+    payment_pending: PendingCustomer | None = None
+    pending_until: datetime | None = None
+    """When the order stops to wait for the customer."""
+    payment_updated: bool = False
+    """Whether the provider reported a change of the payment since the last look-up or capture."""
+    hold: Hold | None = None
+    capture_retry: bool = False
+    """Whether a client asked for another capture since the last one began."""
+    capture_retry_at: datetime | None = None
+    """When a held order captures again by itself."""
+    captures: int = 0
+    """Captures in a row that were refused, or whose outcome is unknown."""
     shipments: list[ShipmentView] = Field(default_factory=list)
+    parked: int = 0
+    """How often a shipment was parked."""
     dispatch_failed_reason: str | None = None
     last_error: str | None = None
     retries: dict[str, int] = Field(default_factory=dict)
@@ -90,6 +120,7 @@ class OrderState(BaseModel):
         return cls(
             address=order.address,
             approved=order.approved,
+            spec_method=order.payment.method,
             declared=SpecResult(generation=order.generation, owner_uid=order.owner_uid),
             created_at=now,
             updated_at=now,
@@ -123,7 +154,13 @@ class OrderState(BaseModel):
             run_id: id of its first run.
         """
         amount = to_decimal(order.amount, order.currency)
-        payment = PaymentView(id=order.payment_id, status=self.payment_status, amount=amount, currency=order.currency)
+        payment = PaymentView(
+            id=order.payment_id,
+            status=self.payment_status,
+            amount=amount,
+            currency=order.currency,
+            pending=self.payment_pending,
+        )
         return OrderStatus(
             **dict(self),
             order_id=order.order_id,
@@ -198,10 +235,15 @@ class Journal:
         changed = {"step": step, "address": address, "events": (*happened, *expected)}
         return Draft(progress=Progress(**dict(state) | changed), happened=happened)
 
-    def commit(self, draft: Draft) -> None:
-        """Move to the step of a draft that has been written."""
+    def commit(self, draft: Draft, step: Step | None = None) -> None:
+        """Move to the step of a draft that has been written.
+
+        Args:
+            draft: the draft.
+            step: the step that was written instead of the draft's; None if that was.
+        """
         state = self._state
-        state.enter(draft.progress.step)
+        state.enter(step or draft.progress.step)
         state.updated_at = workflow.now()
         if state.seq != draft.progress.seq:
             # A later draft was written first, with an older step: write the current step again.

@@ -61,6 +61,7 @@ def worker_spec(
     payments, refunds = PaymentActivities(record, without_zeros), RefundActivities(record, without_zeros)
     orders = OrderActivities(
         record,
+        provider,
         require_prices=settings.prices_required(),
         address_checks=settings.address_checks(),
         unique_reference=settings.unique_reference,

@@ -19,12 +19,13 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import names
     from orderfleet.domain.base import truncate
     from orderfleet.domain.events import EventKind
-    from orderfleet.domain.inputs import InputRejected, Model, read_none, read_one, read_reason
+    from orderfleet.domain.inputs import InputRejected, Model, read_none, read_one, read_optional, read_reason
     from orderfleet.domain.order import Address, OrderInput, SpecUpdate
+    from orderfleet.domain.payment import RetryPayment
     from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed, ShipmentAnswer
     from orderfleet.domain.status import OrderStatus, Step
 
-from orderfleet.orders import delivery, intake, payment
+from orderfleet.orders import delivery, hold, intake, payment
 from orderfleet.orders.changes import Changes
 from orderfleet.orders.context import AlreadyShipped, OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.intake import read_continued, read_order
@@ -93,7 +94,8 @@ class OrderWorkflow:
                 await intake.validate(ctx)
             await intake.review(ctx)
             ctx.stop_if_canceled()
-            await payment.charge(ctx)
+            if ctx.state.step is not Step.SHIPPING:
+                await payment.charge(ctx)
             await self._shipment.ship()
         except OrderCanceled as canceled:
             return await self._compensate(Step.CANCELED, str(canceled))
@@ -104,13 +106,14 @@ class OrderWorkflow:
     async def _compensate(self, end: Step, reason: str) -> OrderStatus:
         """Void the booking, refund, and end; an order whose parcel is dispatched ends shipped instead."""
         ctx = self._ctx
+        hold.end(ctx)
         try:
             await self._shipment.void_booking()
         except AlreadyShipped:
             ctx.state.cancel_requested = None
             ctx.journal.append(EventKind.CHANGE_REJECTED, change=end, reason="the package is already dispatched")
             return await self._shipped()
-        await payment.refund(ctx, reason)
+        await payment.undo(ctx, reason)
         if ctx.state.cancel_requested is not None:
             # The cancel was accepted during the compensation of a failed order, so the order must end canceled.
             end, reason = Step.CANCELED, ctx.state.cancel_requested
@@ -200,6 +203,20 @@ class OrderWorkflow:
         if spec is not None:
             await self._changes.apply_spec(spec)
 
+    @workflow.signal(name=names.RETRY_PAYMENT)
+    def retry_payment(self, *args: Any) -> None:
+        """Capture the payment of a held order again; the argument is missing, or an object with `method`."""
+        try:
+            self._changes.retry_payment(read_optional(RetryPayment, args), "signal")
+        except InputRejected as rejected:
+            self._reject("payment", rejected)
+
+    @workflow.signal(name=names.PAYMENT_UPDATE)
+    def payment_update(self, *_args: Any) -> None:
+        """Look up the payment, or capture it again: the provider reported a change."""
+        self._ctx.changes += 1
+        self._ctx.state.payment_updated = True
+
     @workflow.signal(name=names.CARRIER_UPDATE)
     def carrier_update(self, *args: Any) -> None:
         """Apply a carrier's update on a shipment."""
@@ -254,6 +271,20 @@ class OrderWorkflow:
             _raise_rejection("; ".join(self._ctx.address_problems(read_one(Address, args))) or None)
         except InputRejected as rejected:
             _raise_rejection(str(rejected))
+
+    @workflow.update(name=names.RETRY_PAYMENT)
+    def retry_payment_update(self, *args: Any) -> None:
+        """Capture the payment of a held order again, or fail with the reason."""
+        _raise_rejection(self._changes.retry_payment(read_optional(RetryPayment, args), "update"))
+
+    @retry_payment_update.validator
+    def _check_retry(self, *args: Any) -> None:
+        """Reject a retry before the update enters the history."""
+        try:
+            read_optional(RetryPayment, args)
+        except InputRejected as rejected:
+            _raise_rejection(str(rejected))
+        _raise_rejection(self._changes.rejects_payment_retry())
 
     def _approve(self, args: Sequence[Any], by: str) -> str | None:
         try:

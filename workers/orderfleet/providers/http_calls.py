@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 
@@ -105,12 +105,14 @@ class CallRejected(Exception):
         message: the service, the status, and the reason that it gives.
         status: of its answer, 400 to 499.
         named: whether the answer names what the call was about; otherwise it rejects only the request.
+        code: the rejection's kind, where the contract defines one; empty otherwise.
     """
 
-    def __init__(self, message: str, *, status: int, named: bool) -> None:
+    def __init__(self, message: str, *, status: int, named: bool, code: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.named = named
+        self.code = code
 
 
 class _Pool:
@@ -177,36 +179,79 @@ class HttpCalls:
             CallFailed: there is no valid answer; another attempt may succeed.
             CallRejected: the service rejected the call.
         """
+        headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+        sent = {"data": request.model_dump_json().encode(), "headers": headers}
+        return await self._call("POST", path, sent, model, dict([named]) | dict(expected or {}), named)
+
+    async def get(
+        self,
+        path: str,
+        model: type[Answer],
+        *,
+        query: Mapping[str, str] | None = None,
+        named: tuple[str, object] | None = None,
+        expected: Mapping[str, object] | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
+        """Get `path` once and return the answer.
+
+        Args:
+            path: appended to the service's URL.
+            model: of a valid answer.
+            query: parameters of the URL.
+            named: field by which an answer names what the call was about, and its value; None for a list.
+            expected: values that further fields of the answer must have.
+            max_bytes: of the answer.
+
+        Raises:
+            CallFailed: there is no valid answer; another attempt may succeed.
+            CallRejected: the service rejected the call.
+        """
+        values = dict([named] if named else []) | dict(expected or {})
+        return await self._call("GET", path, {"params": query}, model, values, named, max_bytes)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        sent: Mapping[str, Any],
+        model: type[Answer],
+        expected: Mapping[str, object],
+        named: tuple[str, object] | None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
         async with self._connected() as pool:
-            response, body = await self._send(pool, path, request, key)
+            response, body = await self._send(pool, method, path, sent, max_bytes)
             status, after = response.status, retry_after(response.headers)
             if status in _RETRYABLE_STATUSES or status >= 500:  # noqa: PLR2004 - HTTP's error classes
                 raise CallFailed(f"{self._service} answered {status}: {reason(body, response.reason)}", after)
             if status >= 400:  # noqa: PLR2004
-                is_named = json_object(body).get(named[0]) == named[1]
+                content = json_object(body)
+                is_named = named is not None and content.get(named[0]) == named[1]
                 pool.trusted = pool.trusted and is_named
                 raise CallRejected(
                     f"{self._service} refused with {status}: {reason(body, response.reason)}",
                     status=status,
                     named=is_named,
+                    code=str(content.get("code", "")),
                 )
             try:
-                return validated(model, status, body, dict([named]) | dict(expected or {}))
+                return validated(model, status, body, expected, max_bytes)
             except ValueError as error:
                 # The next answer on this connection may be the one to this call.
                 pool.trusted = False
                 raise CallFailed(f"{self._service} gave no usable answer to {path}: {error}", after) from error
 
     async def _send(
-        self, pool: _Pool, path: str, request: Contract, key: str
+        self, pool: _Pool, method: str, path: str, sent: Mapping[str, Any], max_bytes: int
     ) -> tuple[aiohttp.ClientResponse, bytes | None]:
         """Send the call; return the response and its body, None if it is too long."""
-        headers = {**self._authorization(), "Idempotency-Key": key, "Content-Type": "application/json"}
+        headers = {**self._authorization(), **sent.get("headers", {})}
         try:
-            async with pool.session.post(
-                f"{self._url}{path}", data=request.model_dump_json().encode(), headers=headers, allow_redirects=False
+            async with pool.session.request(
+                method, f"{self._url}{path}", **{**sent, "headers": headers}, allow_redirects=False
             ) as response:
-                return response, await _read(response)
+                return response, await _read(response, max_bytes)
         except TimeoutError as error:
             raise CallFailed(f"{self._service} did not answer within {format_duration(self._timeout)}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -276,11 +321,11 @@ class HttpCalls:
             await pool.session.close()
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | None:
     body = b""
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
+        if len(body) > max_bytes:
             response.close()
             return None
     return body

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
+from orderfleet.domain.amount_limits import parse_amount_limits
 from orderfleet.domain.base import error_message
 from orderfleet.domain.errors import WrongSetting
 from orderfleet.providers.carriers.http import HttpCarrier
@@ -154,9 +155,13 @@ PAYMENT_PROVIDERS: Final = AdapterRegistry[PaymentProvider](
     group="orderfleet.payment_providers",
     setting="payment_provider",
     prefix="payment",
-    simulated=lambda settings: SimulatedPayments(ledger=settings.simulated_ledger, latency=settings.simulated_latency),
+    simulated=lambda settings: SimulatedPayments(
+        ledger=settings.simulated_ledger,
+        latency=settings.simulated_latency,
+        limits=parse_amount_limits(settings.payment_limits),
+    ),
     warning="no money moves",
-    over_http=lambda calls, _: HttpPayments(calls),
+    over_http=lambda calls, settings: HttpPayments(calls, parse_amount_limits(settings.payment_limits)),
 )
 """Adapters of the setting `ORDERFLEET_PAYMENT_PROVIDER`."""
 

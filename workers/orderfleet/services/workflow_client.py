@@ -1,7 +1,6 @@
 """The client of order workflows: start, adopt, change, query. Nothing else starts or signals an order's workflow.
 
-Every call is idempotent: an order id names one workflow, and `conflict` decides whether a second start is the same
-order.
+Every call is idempotent: an order id names one workflow; `conflict` decides whether a second start is the same one.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 from orderfleet.domain import names
 from orderfleet.domain.base import error_message
 from orderfleet.domain.order import Address, OrderInput, SpecUpdate, content_hash
+from orderfleet.domain.payment import RetryPayment
 from orderfleet.domain.status import OrderStatus
 from orderfleet.observability.tracing import order_context, order_span
 from orderfleet.services.deadline import ANSWER_TIMEOUT, RPC_TIMEOUT, remaining
@@ -90,7 +90,7 @@ class Change:
     """One change of an order."""
 
     name: str
-    """Of the workflow's update handler and of its signal handler, which have the same name."""
+    """Of the workflow's update handler and of its signal handler."""
     args: tuple[Any, ...] = ()
 
     @classmethod
@@ -112,6 +112,11 @@ class Change:
     def update_address(cls, address: Address) -> Self:
         """Send the package to another address."""
         return cls(names.UPDATE_ADDRESS, (address,))
+
+    @classmethod
+    def retry_payment(cls, method: str = "") -> Self:
+        """Capture the payment of a held order again, with `method` if it is not empty."""
+        return cls(names.RETRY_PAYMENT, (RetryPayment(method=method),))
 
     def update_id(self, request_id: str) -> str:
         """The id of the update in Temporal, which runs updates of one id once.

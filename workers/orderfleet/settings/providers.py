@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
 
+from orderfleet.domain.amount_limits import parse_amount_limits
 from orderfleet.domain.durations import Duration, PositiveDuration, format_duration, parse_duration
 from orderfleet.domain.policy import ANSWER_MARGIN, LEAST_FOR_THE_STORE
 from orderfleet.settings.base import Group, variable
@@ -27,6 +28,11 @@ _URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 def _read_url(text: str) -> str:
     if text and not _URL.fullmatch(text):
         raise ValueError("write https://HOST[:PORT][/PATH], without user, password or query")
+    return text
+
+
+def _read_limits(text: str) -> str:
+    parse_amount_limits(text)
     return text
 
 
@@ -93,6 +99,10 @@ class ProviderSettings(Group):
     payment_timeout: PositiveDuration = parse_duration("1500ms")
     """Timeout of a call to the payment provider. With the database timeout, it has to fit into the timeouts of `charge`
     and of refunds."""
+    payment_limits: Annotated[str, AfterValidator(_read_limits)] = ""
+    """What the payment provider asks of amounts, by currency, for `http` and `simulated`:
+    `USD:minimum=0.50;KWD:step=0.010,minimum=0.100`. Every amount is a multiple of `step`, and no charge or
+    authorization is below `minimum`. A currency without limits takes each amount."""
     carrier: str | None = Field(default=None, min_length=1)
     """Adapter of the carrier: `simulated`, `http`, or one that a package registers. If unset, it is `simulated` if the
     environment is `local`; otherwise the worker doesn't start."""

@@ -1,7 +1,8 @@
 """`ShippingWorkflow`: one shipment, from preparing the package to its booking with the carrier.
 
 It is a child of the order workflow and can outlive it. It accepts another address or a cancel until it schedules
-`dispatch_carrier`; from then on it rejects an address, and the carrier decides on a cancel. It must do no I/O.
+`dispatch_carrier`; from then on it rejects an address, and the carrier decides on a cancel. A payment that is captured
+on shipment is captured before; without it, the shipment ends parked and waits for nothing. It must do no I/O.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ with workflow.unsafe.imports_passed_through():
 
     from orderfleet.domain import names
     from orderfleet.domain.activities import (
+        CapturePaymentInput,
+        CapturePaymentResult,
         DispatchInput,
         DispatchResult,
         PrepareInput,
@@ -26,8 +29,10 @@ with workflow.unsafe.imports_passed_through():
         VoidBookingResult,
     )
     from orderfleet.domain.base import truncate
+    from orderfleet.domain.errors import AuthorizationLapsed, PaymentConflict, PaymentRefused, PaymentVoided
     from orderfleet.domain.events import AuditEvent, EventKind
     from orderfleet.domain.inputs import InputRejected, Model, read_one
+    from orderfleet.domain.order import Address, CaptureMode
     from orderfleet.domain.refunds import RefundOrder
     from orderfleet.domain.shipment import (
         AddressChange,
@@ -39,7 +44,7 @@ with workflow.unsafe.imports_passed_through():
         ShippingInput,
         ShippingResult,
     )
-    from orderfleet.domain.status import ShipmentStatus, Step
+    from orderfleet.domain.status import HoldName, ShipmentStatus, Step
     from orderfleet.shipping.activities import ShippingActivities
 
 from orderfleet.temporal.refunds import start_refund
@@ -49,6 +54,12 @@ _PREPARE = ActivityRef(ShippingActivities.prepare_package, StepResult)
 _DISPATCH = ActivityRef(ShippingActivities.dispatch_carrier, DispatchResult)
 _RECORD = ActivityRef(ShippingActivities.record_shipment, StepResult)
 _VOID = ActivityRef(ShippingActivities.void_booking, VoidBookingResult)
+
+_REFUSALS: Final = frozenset({PaymentRefused.__name__, AuthorizationLapsed.__name__})
+"""Types of errors with which nothing is captured."""
+
+_LOST_PAYMENTS: Final = frozenset({PaymentVoided.__name__, PaymentConflict.__name__})
+"""Types of errors with which the order can never be paid."""
 
 _MAX_REJECTED: Final = 100
 """Rejected signals that a shipment records, so that a client that repeats itself can't fill its history."""
@@ -73,9 +84,13 @@ class ShippingWorkflow(LastError):
             return
         self._input = shipment
         self._address = shipment.address
+        self._prepared: Address | None = None
+        self._captured = False
+        self._parked = False
         self._cancel_reason: str | None = None
         self._dispatching = False
-        self._dispatch_task: asyncio.Task[DispatchResult] | None = None
+        self._provider_task: asyncio.Task[Any] | None = None
+        """The capture or the booking that runs."""
         self._voids = 0
         self._closed = False
         self._retries: dict[str, int] = {}
@@ -105,6 +120,12 @@ class ShippingWorkflow(LastError):
     async def _ship(self, shipment: ShippingInput) -> ShippingResult:
         try:
             await self._prepare(shipment)
+            if shipment.capture is CaptureMode.ON_SHIPMENT and self._cancel_reason is None:
+                parked = await self._capture(shipment)
+                if parked is not None:
+                    return parked
+                # The address may have changed during the capture.
+                await self._prepare(shipment)
             if self._cancel_reason is not None:
                 return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
             # From here on another address is rejected: the scheduled activity has this one.
@@ -121,8 +142,11 @@ class ShippingWorkflow(LastError):
                 raise
             return await self._end(ShipmentStatus.CANCELED, EventKind.CANCELED, self._cancel_reason)
         signal = DispatchFailed(shipment_id=shipment.shipment_id, reason=reason)
-        if not await self._signal_order(names.DISPATCH_FAILED, signal) and await self._void_booking() is None:
-            # The order workflow is closed, so this one has voided the booking and starts the refund.
+        is_charged = shipment.capture is CaptureMode.IMMEDIATE or self._captured
+        is_signaled = await self._signal_order(names.DISPATCH_FAILED, signal)
+        if not is_signaled and await self._void_booking() is None and is_charged:
+            # The order workflow is closed, so this one has voided the booking and starts the refund. The orphan sweep
+            # voids an authorization.
             refund = RefundOrder(
                 order_id=shipment.order_id, payment=shipment.payment, reason="dispatch failed", policy=shipment.policy
             )
@@ -131,9 +155,8 @@ class ShippingWorkflow(LastError):
 
     async def _prepare(self, shipment: ShippingInput) -> None:
         """Prepare the package; repeated if the address changes during it."""
-        prepared = None
-        while prepared != self._address and self._cancel_reason is None:
-            prepared = self._address
+        while self._prepared != self._address and self._cancel_reason is None:
+            self._prepared = self._address
             arg = PrepareInput(
                 order_id=shipment.order_id,
                 shipment=self._record(ShipmentStatus.PREPARED),
@@ -142,6 +165,40 @@ class ShippingWorkflow(LastError):
             # A local activity, as it uses the order store only.
             attempt = await self._steps.run_locally(_PREPARE, arg, shipment.policy.prepare_package)
             self._count("prepare_package", attempt)
+
+    async def _capture(self, shipment: ShippingInput) -> ShippingResult | None:
+        """Capture the payment; returns the result of a shipment that ends without it.
+
+        Raises:
+            StepFailed: the payment is voided or belongs to another order.
+        """
+        capture: ActivityRef[CapturePaymentInput, CapturePaymentResult] = ActivityRef(
+            "capture_payment", CapturePaymentResult, shipment.orders_task_queue
+        )
+        arg = CapturePaymentInput(
+            order_id=shipment.order_id,
+            payment=shipment.payment,
+            event_key=self._event_key(),
+            shipment_id=shipment.shipment_id,
+        )
+        self._provider_task = asyncio.create_task(self._steps.run(capture, arg, shipment.policy.capture))
+        try:
+            self._count("capture_payment", await self._provider_task)
+        except StepFailed as failed:
+            if self._cancel_reason is not None or failed.type in _LOST_PAYMENTS:
+                raise
+            self._parked = True
+            if failed.type in _REFUSALS:
+                return await self._park(HoldName.PAYMENT_REQUIRED, EventKind.CAPTURE_REFUSED, str(failed))
+            return await self._park(HoldName.CAPTURE_UNKNOWN, EventKind.CAPTURE_UNKNOWN, str(failed))
+        finally:
+            self._provider_task = None
+        self._captured = True
+        return None
+
+    async def _park(self, hold: HoldName, kind: EventKind, reason: str) -> ShippingResult:
+        result = await self._end(ShipmentStatus.PARKED, kind, reason)
+        return result.model_copy(update={"hold": hold})
 
     async def _dispatch(self, shipment: ShippingInput) -> ShippingResult:
         arg = DispatchInput(
@@ -152,8 +209,9 @@ class ShippingWorkflow(LastError):
             customer=shipment.customer,
             event_key=self._event_key(),
         )
-        self._dispatch_task = asyncio.create_task(self._steps.run(_DISPATCH, arg, shipment.policy.dispatch_carrier))
-        done = await self._dispatch_task
+        booking = asyncio.create_task(self._steps.run(_DISPATCH, arg, shipment.policy.dispatch_carrier))
+        self._provider_task = booking
+        done = await booking
         self._attempts = done.attempt
         self._count("dispatch_carrier", done)
         # The booking can succeed while it is being voided: the result of the void decides.
@@ -166,6 +224,7 @@ class ShippingWorkflow(LastError):
             tracking_number=done.booking.tracking_number,
             attempts=done.attempt,
             retries=self._retries,
+            captured=self._captured,
         )
 
     @workflow.signal(name=names.CHANGE_ADDRESS)
@@ -192,9 +251,9 @@ class ShippingWorkflow(LastError):
             rejection = await self._void_booking()
         if rejection is None:
             self._cancel_reason = self._cancel_reason or truncate(cancel.reason)
-            if self._dispatch_task is not None:
-                # The booking is void, so further attempts would only delay the order.
-                self._dispatch_task.cancel()
+            if self._provider_task is not None:
+                # The booking is void, or the order voids the payment: further attempts would only delay the order.
+                self._provider_task.cancel()
         await self._answer(cancel.request, rejection)
 
     def _read(self, model: type[Model], args: Sequence[Any], change: str) -> Model | None:
@@ -230,6 +289,9 @@ class ShippingWorkflow(LastError):
         return "the shipment has ended" if self._closed else None
 
     async def _answer(self, request: int, rejection: str | None) -> None:
+        if self._parked:
+            # The order itself takes the change once this workflow has ended.
+            return
         answer = ShipmentAnswer(
             shipment_id=self._input.shipment_id, request=request, accepted=rejection is None, reason=rejection or ""
         )
@@ -242,7 +304,9 @@ class ShippingWorkflow(LastError):
             events=(*self._conflicts, self._event(kind, reason=reason)),
         )
         await self._steps.retry_forever(_RECORD, arg, self._input.policy.record)
-        return ShippingResult(status=status, attempts=self._attempts, retries=self._retries, reason=reason)
+        return ShippingResult(
+            status=status, attempts=self._attempts, retries=self._retries, reason=reason, captured=self._captured
+        )
 
     async def _signal_order(self, name: str, arg: Any) -> bool:
         """Signal the order workflow; returns False if it is closed."""
@@ -277,7 +341,8 @@ class ShippingWorkflow(LastError):
 
     def _event_key(self) -> str:
         self._event_count += 1
-        return f"{self._input.shipment_id}/{self._event_count}"
+        run = "" if self._input.run == 1 else f"/{self._input.run}"
+        return f"{self._input.shipment_id}{run}/{self._event_count}"
 
     def _count(self, step: str, result: StepResult) -> None:
         if result.attempt > 1:

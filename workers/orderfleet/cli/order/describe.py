@@ -32,6 +32,7 @@ from orderfleet.cli.output import (
     print_document,
     rows_table,
     time_text,
+    waiting_rows,
 )
 from orderfleet.cli.plugin import RESOURCE
 from orderfleet.domain.base import Contract
@@ -164,6 +165,7 @@ def _head(comparison: OrderComparison) -> list[tuple[str, object]]:
         rows += [
             ("reference", status.reference),
             ("payment", payment_text(status)),
+            *waiting_rows(status),
             ("address", address_text(status)),
             ("created", time_text(status.created_at)),
         ]
@@ -201,6 +203,7 @@ def _of_status(status: OrderStatus | None) -> dict[str, object]:
         "step": status.step,
         "approved": "yes" if status.approved else "no",
         "payment": status.payment.status or "not charged",
+        "held": status.hold and status.hold.name,
         "tracking": status.tracking_number,
         "canceled": status.cancel_reason,
         "dispatch failed": status.dispatch_failed_reason,
@@ -219,6 +222,7 @@ def _of_kubernetes(order: KubernetesOrder | None) -> dict[str, object]:
         "step": status.get("step", "no status yet"),
         "approved": "yes" if status.get("approved") else "no",
         "payment": (status.get("payment") or {}).get("status", "not charged"),
+        "held": (status.get("hold") or {}).get("name"),
         "tracking": status.get("trackingNumber"),
         "canceled": status.get("cancelReason"),
         "dispatch failed": status.get("dispatchFailedReason"),

@@ -19,7 +19,7 @@ from orderfleet.cli.order.session import Connection, run
 from orderfleet.cli.output import Output, OutputOption, console, print_document, progress, rows_table
 from orderfleet.domain.inputs import field_path, validation_message
 from orderfleet.domain.names import CRD_GROUP, CRD_VERSION
-from orderfleet.domain.order import OrderInput, ReviewMode
+from orderfleet.domain.order import CaptureMode, OrderInput, ReviewMode
 from orderfleet.domain.strict_models import UNKNOWN_FIELD
 from orderfleet.services.errors import Started, StartOutcome
 
@@ -114,6 +114,10 @@ def start(
             help="Shipping, tax, discount or fee of the whole order, such as shipping=4.90; can be repeated.",
         ),
     ] = None,
+    payment_method: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="The payment provider's token of the means of payment.")
+    ] = None,
+    capture: Annotated[CaptureMode | None, typer.Option(help="When the payment is captured.")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Start an order; starting the same id with the same content again changes nothing.
@@ -127,6 +131,7 @@ def start(
         payment_id=payment_id,
         reference=reference,
         adjustments=[_adjustment(text) for text in adjustment or ()] or None,
+        payment={"method": payment_method, "capture": capture},
     )
     inputs = [to_input(order, order_id_for(order, None), settings) for order in orders]
     several = len(inputs) if len(inputs) > 1 else None
@@ -148,16 +153,26 @@ def _adjustment(text: str) -> dict[str, str]:
     return {"kind": kind.strip(), "amount": amount.strip(), "description": description}
 
 
-def _requested(file: Path | None, **options: Any) -> list[NewOrder]:
+def _requested(file: Path | None, payment: dict[str, Any], **options: Any) -> list[NewOrder]:
     orders = read_manifests(file) if file else [NewOrder()]
-    given = {name: value for name, value in options.items() if value is not None}
-    if given and len(orders) > 1:
-        raise typer.BadParameter("an id, a reference or an adjustment can be given only for a file with one order")
+    given, terms = _given(options), _given(payment)
+    if (given or terms) and len(orders) > 1:
+        raise typer.BadParameter("an id or terms of an order can be given only for a file with one order")
     try:
-        return [NewOrder.model_validate({**order.model_dump(exclude_unset=True), **given}) for order in orders]
+        return [NewOrder.model_validate(_merged(order, given, terms)) for order in orders]
     except ValidationError as error:
         problem = error.errors()[0]
         raise typer.BadParameter(f"{field_path(problem['loc'])}: {validation_message(problem)}") from None
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _merged(order: NewOrder, given: dict[str, Any], payment: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the order, those that are given instead, and the terms of payment that are given instead."""
+    fields = {**order.model_dump(exclude_unset=True), **given}
+    return {**fields, "payment": {**(fields.get("payment") or {}), **payment}} if payment else fields
 
 
 def _print_started(started: Started, order: OrderInput, output: Output, *, stream: bool) -> None:

@@ -104,6 +104,7 @@ def _line(now: SourcedStatus) -> str:
     parts = {
         "": now.step,
         "payment ": now.payment.status,
+        "held: ": now.hold and now.hold.name,
         "tracking ": now.tracking_number,
         "retries ": retries,
         "canceled: ": now.cancel_reason,
