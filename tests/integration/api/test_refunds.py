@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,8 @@ from orderfleet.domain.errors import PaymentRefused, ProviderUnavailable
 from support.factories import ADDRESS_JSON
 from support.metric_samples import metric_changes
 from support.polling import eventually
-from support.scripted_providers import Gate, fails
+from support.scripted_providers import Gate, ScriptedPayments, fails
+from support.workflow_env import workflow_test_env
 
 PROBLEM = "urn:orderfleet:problem:"
 ITEMS = [{"id": "tea", "sku": "tea-100", "qty": 3, "price": "0.3333"}, {"sku": "cup-1", "qty": 1, "price": "8.00"}]
@@ -286,20 +288,21 @@ async def test_amounts_have_the_decimals_of_their_currency(
         assert (await until_refunded(caller, order_id, price))["status"] == "REFUNDED"
 
 
-async def test_refund_without_a_worker_is_queued_and_decided_later(api, workers, order_id, shipped):
-    async with api(request_timeout=api_timeout()) as caller:
+async def test_refund_without_a_worker_is_queued_and_decided_later(
+    api, order_id, shipped, temporal_client, postgres_url, task_queues
+):
+    def workers() -> Any:
+        queues = (task_queues.orders, task_queues.shipping)
+        return workflow_test_env(temporal_client, postgres_url, *queues, provider=provider)
+
+    provider = ScriptedPayments()
+    async with api(request_timeout=timedelta(seconds=10)) as caller:
         async with workers():
             await shipped(caller, order_id)
         answer = await ask(caller, order_id, amount="1.00", refund_id="r1")
         assert (answer.status_code, answer.json()["result"], answer.json()["refund"]) == (202, "queued", None)
         async with workers():
             await until_refunded(caller, order_id, "1.00")
-
-
-def api_timeout() -> Any:
-    from datetime import timedelta  # noqa: PLC0415
-
-    return timedelta(seconds=10)
 
 
 async def test_refund_is_retried_while_the_provider_is_unavailable(api, running, order_id, shipped):
@@ -324,7 +327,12 @@ async def test_refund_that_the_provider_refuses_fails_and_can_be_asked_for_again
 
             failed = await eventually(refund, lambda found: found["status"] != "pending")
             assert (failed["status"], failed["failure"]) == ("failed", "the card is closed")
-            assert samples("orderfleet_refunds_total", result="failed") == 1
+
+            async def counted() -> float:
+                return samples("orderfleet_refunds_total", result="failed")
+
+            # The worker counts it after it is recorded.
+            assert await eventually(counted, bool) == 1
         found = await payment(caller, order_id)
         assert (found["status"], found["refundable"]) == ("CHARGED", "12.97")
         event = next(each for each in await running.events(order_id) if each.kind == "refund_failed")
