@@ -19,6 +19,7 @@ from orderfleet.settings.base import Group, variable
 
 SIMULATED: Final = "simulated"
 HTTP: Final = "http"
+STRIPE: Final = "stripe"
 IN_PROCESS: Final = (None, SIMULATED)
 """Choices of an adapter that makes no calls over the network."""
 
@@ -55,6 +56,19 @@ def check_url(settings: Any, adapter: str, url: str) -> None:
         raise ValueError(f"the adapter {variable(adapter)}={HTTP} needs {variable(url)}")
 
 
+def check_stripe(settings: Any) -> None:
+    """Check that the `stripe` adapter has a file of the API key.
+
+    Raises:
+        ValueError: the file is missing.
+    """
+    if settings.payment_provider == STRIPE and settings.payment_token_file is None:
+        raise ValueError(
+            f"the adapter {variable('payment_provider')}={STRIPE} needs {variable('payment_token_file')}, the file of"
+            " the secret or restricted API key"
+        )
+
+
 def check_timeout(settings: Any, call: str, attempt: str) -> None:
     """Check that a provider call fits into its attempt, beside the statements before and after it.
 
@@ -87,18 +101,24 @@ class ProviderSettings(Group):
     """Settings of the payment provider and the carrier."""
 
     payment_provider: str | None = Field(default=None, min_length=1)
-    """Adapter of the payment provider: `simulated`, `http`, or one that a package registers. If unset, it is
+    """Adapter of the payment provider: `simulated`, `http`, `stripe`, or one that a package registers. If unset, it is
     `simulated` if the environment is `local`; otherwise the worker doesn't start."""
     payment_url: ServiceUrl = ""
-    """Base URL of the payment provider, for `http`."""
+    """Base URL of the payment provider, for `http`; for `stripe` in place of its own."""
     payment_token_file: Path | None = None
-    """File of the bearer token for the payment provider, read for each call."""
+    """File of the bearer token for the payment provider, read for each call; for `stripe` that of the API key."""
     payment_ca_file: Path | None = None
     """PEM file of the certificate authorities to trust for the payment provider; read again when it changes. Unset: the
     system's."""
     payment_timeout: PositiveDuration = parse_duration("1500ms")
     """Timeout of a call to the payment provider. With the database timeout, it has to fit into the timeouts of `charge`
     and of refunds."""
+    stripe_return_url: ServiceUrl = ""
+    """Page of the shop to which Stripe sends a customer after an authentication. If unset, Stripe offers only means of
+    payment without a redirect, and the shop shows the authentication itself."""
+    stripe_webhook_secret_file: Path | None = None
+    """File of the signing secrets of Stripe's webhooks, one a line, read again when it changes; for the API. If unset,
+    the API answers a webhook with 404."""
     payment_limits: Annotated[str, AfterValidator(_read_limits)] = ""
     """What the payment provider asks of amounts, by currency, for `http` and `simulated`:
     `USD:minimum=0.50;KWD:step=0.010,minimum=0.100`. Every amount is a multiple of `step`, and no charge or
