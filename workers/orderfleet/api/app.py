@@ -154,7 +154,7 @@ _AFTER: Final[dict[str, tuple[_Link, ...]]] = {
     "Orders": _PAGE,
     "RefundAccepted": (*_READS, _REFUNDS),
     "Refunds": (*_READS, _REFUND),
-    "PaymentView": (_REFUND, _REFUNDS),
+    "PaymentWithLedger": (_REFUND, _REFUNDS),
     "Events": (_Link("NextEvents", "get", "/orders/{order_id}/events", _NEXT_AFTER, _NEXT),),
 }
 """By the schema of the response."""

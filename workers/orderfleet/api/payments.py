@@ -18,7 +18,7 @@ from orderfleet.domain.money import Price
 from orderfleet.domain.refunds import LineQuantity, RefundId
 from orderfleet.domain.strict_models import StrictModel
 from orderfleet.services.errors import ChangeResult, InvalidRefund
-from orderfleet.services.payment_views import PaymentView, RefundView
+from orderfleet.services.payment_views import PaymentWithLedger, RefundView
 from orderfleet.services.refunds import refund_id_for
 
 router = APIRouter(route_class=GuardedRoute, prefix="/orders/{order_id}", tags=["payments"])
@@ -72,7 +72,7 @@ class RefundAccepted(BaseModel):
         description="`queued`: no worker answered; whether it can be refunded is decided when one runs."
     )
     message: str
-    refund: RefundView | None = Field(description="Null while it is queued.")
+    refund: RefundView | None = Field(default=None, description="Null while it is queued.")
 
 
 class Refunds(BaseModel):
@@ -251,6 +251,6 @@ async def refunds(order_id: ResolvedOrderId, services: ServicesDependency) -> Re
     responses={**example(_PAYMENT_EXAMPLE, description="The payment."), **error_responses(401, 403, 404, 422, 503)},
     dependencies=_READ,
 )
-async def payment(order_id: ResolvedOrderId, services: ServicesDependency) -> PaymentView:
+async def payment(order_id: ResolvedOrderId, services: ServicesDependency) -> PaymentWithLedger:
     """The payment of the order: what was authorized, captured and refunded, and each movement of money."""
     return await services.payments.of_order(order_id)

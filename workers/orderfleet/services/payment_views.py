@@ -151,7 +151,7 @@ class PaymentSummary(Contract):
         return cls(**{**dict(payment), **amounts})
 
 
-class PaymentView(PaymentSummary):
+class PaymentWithLedger(PaymentSummary):
     """A payment with its ledger."""
 
     entries: tuple[EntryView, ...] = Field(default=(), description="The movements of money, oldest first.")

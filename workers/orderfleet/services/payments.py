@@ -15,7 +15,7 @@ from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.status import Cursor, PaymentStatus
 from orderfleet.services.deadline import RPC_TIMEOUT, remaining
 from orderfleet.services.orders import OrderService
-from orderfleet.services.payment_views import PaymentSummary, PaymentView
+from orderfleet.services.payment_views import PaymentSummary, PaymentWithLedger
 
 _PAGE: Final = 200
 _EXPORT_BATCH: Final = 5000
@@ -35,7 +35,7 @@ class PaymentService:
         self._reader = reader
         self._timeout = timeout.total_seconds()
 
-    async def of_order(self, order_id: str) -> PaymentView:
+    async def of_order(self, order_id: str) -> PaymentWithLedger:
         """The payment of an order, with its ledger; without entries if the charge has not begun.
 
         Raises:
@@ -46,11 +46,11 @@ class PaymentService:
         async with self._limit():
             found = await self._reader.payments_of_order(order_id)
         if found:
-            return PaymentView.of(found[-1])
+            return PaymentWithLedger.of(found[-1])
         status = await self._orders.recorded(order_id)
         payment = status.payment
         nothing = payment.amount * 0
-        return PaymentView(
+        return PaymentWithLedger(
             order_id=order_id,
             payment_id=payment.id,
             # The payment id of an order that was rejected for it is another order's.

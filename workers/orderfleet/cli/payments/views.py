@@ -21,7 +21,7 @@ from orderfleet.cli.output import (
     time_text,
 )
 from orderfleet.domain.status import PaymentStatus
-from orderfleet.services.payment_views import PaymentSummary, PaymentView, RefundView
+from orderfleet.services.payment_views import PaymentSummary, PaymentWithLedger, RefundView
 
 
 def list_payments(
@@ -69,7 +69,7 @@ def _table(payments: list[PaymentSummary]) -> Table:
 def show(order_id: OrderId, output: OutputOption = Output.TABLE) -> None:
     """Show the payment of an order: its amounts, each movement of money, and its refunds."""
 
-    async def read(connection: Connection) -> PaymentView:
+    async def read(connection: Connection) -> PaymentWithLedger:
         return await connection.payments.of_order(await resolve_order_id(connection, order_id))
 
     found = run_with_progress(read, "reading the payment")
@@ -85,7 +85,7 @@ def show(order_id: OrderId, output: OutputOption = Output.TABLE) -> None:
         console().print(refunds_table(found.refunds))
 
 
-def _summary(payment: PaymentView) -> Table:
+def _summary(payment: PaymentWithLedger) -> Table:
     moved = {
         "authorized": payment.authorized,
         "captured": payment.captured,
@@ -104,7 +104,7 @@ def _summary(payment: PaymentView) -> Table:
     return rows_table(rows)
 
 
-def _entries(payment: PaymentView) -> Table:
+def _entries(payment: PaymentWithLedger) -> Table:
     table = plain_table("TIME", "ENTRY", "AMOUNT", "", "SOURCE", "REFERENCE", "KEY")
     table.columns[2].justify = "right"
     for each in payment.entries:
