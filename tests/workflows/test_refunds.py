@@ -1,4 +1,4 @@
-"""`RefundWorkflow` of a partial refund: without end while the provider is unavailable, definite if the provider refuses."""
+"""`RefundWorkflow` of a partial refund: retried while the provider is unavailable, ended if the provider refuses."""
 
 from __future__ import annotations
 
