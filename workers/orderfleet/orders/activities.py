@@ -29,7 +29,7 @@ class OrderActivities:
 
     Args:
         store: the order store.
-        provider: the payment provider, whose limits an order's amount must meet.
+        provider: the payment provider, whose limits an amount keeps.
         require_prices: whether an item needs a price where the order's policy does not say, as in a raw start.
         address_checks: how an address is checked where the order's policy does not say.
         unique_reference: whether an order may not have the reference of another one.

@@ -15,8 +15,9 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.activities import ChargeInput, ChargeResult, IdHolder, VoidInput, VoidResult
     from orderfleet.domain.errors import PaymentConflict, PaymentRefused, PaymentVoided
     from orderfleet.domain.events import EventKind
+    from orderfleet.domain.ledger import IntentStatus
     from orderfleet.domain.payment import PaymentIntent
-    from orderfleet.domain.refunds import RefundOrder, RefundStatus
+    from orderfleet.domain.refunds import RefundOrder
     from orderfleet.domain.status import PaymentStatus, PendingCustomer, Step
     from orderfleet.orders.payment_activities import PaymentActivities
 
@@ -206,5 +207,5 @@ async def _refund(ctx: OrderContext, reason: str) -> None:
             ctx.state.payment_status = PaymentStatus.REFUNDED
         return
     await workflow.wait([refund], timeout=REFUND_WAIT.total_seconds())
-    if refund.done() and refund.exception() is None and refund.result().status is RefundStatus.REFUNDED:
+    if refund.done() and refund.exception() is None and refund.result().status is IntentStatus.DONE:
         ctx.state.payment_status = PaymentStatus.REFUNDED

@@ -1,4 +1,4 @@
-"""Activities of the order worker on the payment: charge, capture, void, refund.
+"""Activities of the order worker on the payment: charge, capture, void.
 
 Each stores what it is about to ask, asks the payment provider, and stores the answer. Each is idempotent: run again
 after its result was lost, it asks under the same key. What money may move, the order store decides.
@@ -11,14 +11,11 @@ from typing import Final
 
 from temporalio import activity
 
-from orderfleet.domain import names
 from orderfleet.domain.activities import (
     CapturePaymentInput,
     CapturePaymentResult,
     ChargeInput,
     ChargeResult,
-    RefundInput,
-    RefundStepResult,
     StepInput,
     VoidInput,
     VoidResult,
@@ -31,7 +28,7 @@ from orderfleet.domain.errors import (
     PaymentVoided,
 )
 from orderfleet.domain.events import AuditEvent, Progress
-from orderfleet.domain.ledger import CaptureDecision, CaptureRefusal, PaymentRecord, RefundRequest
+from orderfleet.domain.ledger import CaptureDecision, CaptureRefusal, PaymentRecord
 from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     Authorization,
@@ -42,11 +39,10 @@ from orderfleet.domain.payment import (
     PaymentIntent,
     ProviderPayment,
     ProviderStatus,
-    Refund,
     VoidOutcome,
 )
 from orderfleet.domain.ports import OrderStore
-from orderfleet.domain.status import PaymentStatus, PendingCustomer, Step
+from orderfleet.domain.status import PaymentStatus, PendingCustomer
 from orderfleet.providers.interfaces import PaymentProvider, PreparesPayments
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
@@ -287,27 +283,6 @@ class PaymentActivities:
             )
             outcome = max(outcome, found, key=list(VoidOutcome).index)
         return VoidResult(attempt=attempt_of(step), outcome=outcome, status=row.status)
-
-    @activity.defn(name="refund")
-    async def refund(self, step: RefundInput) -> RefundStepResult:
-        """Refund everything that is left of the payment; two round trips."""
-        clock, payment = AttemptClock(), step.payment
-        request = RefundRequest(refund_id=names.ORDER_REFUND)
-        decision = await self._store.begin_refund(
-            payment.payment_id, payment.order_id, request, undo=True, events=[step.pending]
-        )
-        for part in decision.parts:
-            try:
-                answer = await self._provider.refund(part)
-            except PaymentVoided:
-                answer = Refund(reference=part.payment.reference or "")  # The void refunded it.
-            last = part is decision.parts[-1]
-            done = [step.done.model_copy(update={"at": clock.now()})] if last else []
-            await self._store.finish_refund(part, answer, events=done)
-        if not decision.parts:
-            done_now = step.done.model_copy(update={"at": clock.now()})
-            await self._store.record(step.order_id, Progress(seq=0, step=Step.CHARGE, events=(done_now,)))
-        return RefundStepResult(attempt=attempt_of(step))
 
 
 def _charged(step: ChargeInput, row: PaymentRecord) -> ChargeResult:

@@ -134,6 +134,23 @@ def charged(times: int, *, refunded: int = 0) -> Check:
     return check
 
 
+def refunded_in_part(*amounts: str) -> Check:
+    """Check the refunds in the provider's ledger, in this order, and the payment status in Kubernetes."""
+
+    def check(facts: Facts) -> Finding:
+        refunds = [str(entry.amount) for entry in facts.payments if entry.kind == "refund"]
+        charge = next((entry for entry in facts.payments if entry.kind == "charge"), None)
+        what = "nothing" if charge is None else f"{charge.amount} {charge.currency}"
+        status = (facts.status.get("payment") or {}).get("status")
+        text = f"the payment provider charged {what} and refunded {', '.join(refunds) or 'nothing'}"
+        return Finding(
+            f"{text}; payment status in Kubernetes: {status}",
+            (charge is not None, refunds, status) == (True, list(amounts), PaymentStatus.PARTIALLY_REFUNDED),
+        )
+
+    return check
+
+
 def charge_was_retried(facts: Facts) -> Finding:
     """Check that the provider received more than one charge request, because the first response was lost."""
     return Finding(
