@@ -135,17 +135,16 @@ def charged(times: int, *, refunded: int = 0) -> Check:
 
 
 def refunded_in_part(*amounts: str) -> Check:
-    """Check the refunds in the provider's ledger, in this order, and the payment status in Kubernetes."""
+    """Check the refunds in the provider's ledger, in this order, and those in the audit trail."""
 
     def check(facts: Facts) -> Finding:
         refunds = [str(entry.amount) for entry in facts.payments if entry.kind == "refund"]
-        charge = next((entry for entry in facts.payments if entry.kind == "charge"), None)
-        what = "nothing" if charge is None else f"{charge.amount} {charge.currency}"
-        status = (facts.status.get("payment") or {}).get("status")
-        text = f"the payment provider charged {what} and refunded {', '.join(refunds) or 'nothing'}"
+        recorded = [str(event.detail.get("amount")) for event in facts.events if event.kind is EventKind.REFUNDED]
+        charge = next((f"{each.amount} {each.currency}" for each in facts.payments if each.kind == "charge"), "nothing")
         return Finding(
-            f"{text}; payment status in Kubernetes: {status}",
-            (charge is not None, refunds, status) == (True, list(amounts), PaymentStatus.PARTIALLY_REFUNDED),
+            f"the payment provider charged {charge} and refunded {', '.join(refunds) or 'nothing'}; refunds in the"
+            f" audit trail: {', '.join(recorded) or 'none'}",
+            charge != "nothing" and refunds == recorded == list(amounts),
         )
 
     return check
