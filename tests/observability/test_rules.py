@@ -177,6 +177,14 @@ CASES = [
     Case("OrderfleetOrdersNotMoving", {AT_RECEIVE % "receive": steady(600)}, {AT_RECEIVE % "validate": steady(601)}),
     Case("OrderfleetRefundStuck", age("refunding", 900), age("refunding", 901)),
     Case("OrderfleetRefundStuck", age("charged", 900), age("charged", 901)),
+    Case(
+        "OrderfleetRefundFailed",
+        {
+            'orderfleet_refunds_total{result="failed"}': steady(3),
+            'orderfleet_refunds_total{result="done"}': rising_by(1),
+        },
+        {'orderfleet_refunds_total{result="failed"}': "3x10 4x80"},
+    ),
     Case("OrderfleetPaymentStuck", age("init", 900), age("init", 901)),
     # The evaluation is at 20 minutes, so the time is 1,200.
     Case("OrderfleetOrphanSweepStopped", sweep_completed(600), sweep_completed(200)),

@@ -15,19 +15,20 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.activities import ChargeInput, ChargeResult, IdHolder, VoidInput, VoidResult
     from orderfleet.domain.errors import PaymentConflict, PaymentRefused, PaymentVoided
     from orderfleet.domain.events import EventKind
+    from orderfleet.domain.ledger import IntentStatus
     from orderfleet.domain.payment import PaymentIntent
-    from orderfleet.domain.refunds import RefundOrder, RefundStatus
+    from orderfleet.domain.refunds import RefundOrder
     from orderfleet.domain.status import PaymentStatus, PendingCustomer, Step
-    from orderfleet.orders.activities import OrderActivities
+    from orderfleet.orders.payment_activities import PaymentActivities
 
 from orderfleet.orders.context import OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.state import Draft
 from orderfleet.temporal.refunds import start_refund
 from orderfleet.temporal.step_runner import ActivityRef, StepFailed, backoff
 
-_CHARGE: ActivityRef[ChargeInput, ChargeResult] = ActivityRef("charge", ChargeResult)
-_LOOK_UP: ActivityRef[ChargeInput, ChargeResult] = ActivityRef("look_up_payment", ChargeResult)
-_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
+_CHARGE = ActivityRef(PaymentActivities.charge, ChargeResult)
+_LOOK_UP = ActivityRef(PaymentActivities.look_up_payment, ChargeResult)
+_VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 
 REFUND_WAIT: Final = timedelta(seconds=10)
 """How long an order in compensation waits for its refund. Then it ends, and the refund continues by itself."""
@@ -35,8 +36,15 @@ REFUND_WAIT: Final = timedelta(seconds=10)
 
 def intent(ctx: OrderContext) -> PaymentIntent:
     """The charge or the authorization of the order."""
-    method = ctx.state.payment_method or ctx.order.payment.method
-    return PaymentIntent(**dict(ctx.order), amount=ctx.order.amount, method=method)
+    order = ctx.order
+    # The order's own reference is the shop's number; that of the payment is the provider's id, which the store has.
+    return PaymentIntent(
+        payment_id=order.payment_id,
+        order_id=order.order_id,
+        currency=order.currency,
+        amount=order.amount,
+        method=ctx.state.payment_method or order.payment.method,
+    )
 
 
 async def charge(ctx: OrderContext) -> None:
@@ -199,5 +207,5 @@ async def _refund(ctx: OrderContext, reason: str) -> None:
             ctx.state.payment_status = PaymentStatus.REFUNDED
         return
     await workflow.wait([refund], timeout=REFUND_WAIT.total_seconds())
-    if refund.done() and refund.exception() is None and refund.result().status is RefundStatus.REFUNDED:
+    if refund.done() and refund.exception() is None and refund.result().status is IntentStatus.DONE:
         ctx.state.payment_status = PaymentStatus.REFUNDED

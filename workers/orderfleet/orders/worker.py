@@ -18,11 +18,14 @@ from orderfleet.orders.compensation import CompensationWorkflow, RefundWorkflow
 from orderfleet.orders.maintenance import MaintenanceActivities
 from orderfleet.orders.orphan_sweep import OrphanSweepWorkflow
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
+from orderfleet.orders.payment_activities import PaymentActivities
+from orderfleet.orders.refund_activities import RefundActivities
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.process import Stop
 from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.providers.metered import metered_payments
 from orderfleet.providers.registry import PAYMENT_PROVIDERS
+from orderfleet.providers.zero_amounts import without_zero_amounts
 from orderfleet.settings import Settings
 from orderfleet.store.pool import Database, connect
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
@@ -54,6 +57,8 @@ def worker_spec(
     """
     # Workflows check addresses, and must not read files.
     address_rules.preload()
+    without_zeros = without_zero_amounts(provider)
+    payments, refunds = PaymentActivities(record, without_zeros), RefundActivities(record, without_zeros)
     orders = OrderActivities(
         record,
         provider,
@@ -69,9 +74,12 @@ def worker_spec(
             orders.receive,
             orders.validate,
             orders.record,
-            orders.charge,
-            orders.void_payment,
-            orders.refund,
+            payments.charge,
+            payments.look_up_payment,
+            payments.capture_payment,
+            payments.void_payment,
+            refunds.begin_refund,
+            refunds.refund,
             maintenance.sweep_closed_workflows,
             maintenance.sweep_unfinished_orders,
             maintenance.record_compensation,

@@ -1,0 +1,39 @@
+"""`orderfleet payments`: payments and their ledger, exports for finance, refunds. It registers the subcommands."""
+
+from __future__ import annotations
+
+import typer
+
+from orderfleet.cli.errors import EXITS
+from orderfleet.cli.payments import export, refund, views
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="List and export payments, and refund orders in part, also after their end.",
+    epilog=EXITS,
+)
+
+
+def _example(*lines: str) -> str:
+    return "Examples:\n\n" + "\n\n".join(f"  $ orderfleet payments {line}" for line in lines)
+
+
+app.command("list", epilog=_example("list", "list --status refunding", "list --day 2026-11-21 --currency EUR -o json"))(
+    views.list_payments
+)
+app.command(epilog=_example("show ord-1", "show ord-1 -o json | jq -r .refundable"))(views.show)
+app.command(
+    epilog=_example(
+        "export --from 2026-11-01 --to 2026-11-30 > november.csv",
+        "export totals --from 2026-11-01",
+        "export authorizations",
+    )
+)(export.export)
+app.command(
+    epilog=_example(
+        "refund ord-1 --amount 4.50 --reason late",
+        "refund ord-1 --line 1 --line tea=2",
+        "refund ord-1 --line shipping --id return-1",
+    )
+)(refund.refund)
