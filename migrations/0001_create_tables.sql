@@ -1,7 +1,7 @@
 -- Tables and indexes: orders, their payments and shipments, and their audit events.
 --
 -- Every transaction locks rows in the order payments, orders, payment_ids, order_references, shipments, events, so no two
--- of them deadlock. Workers, operator and API write only through the statements in orderfleet/store/sql, each of which can be
+-- of them deadlock. Authorizations, entries and intents of a payment are written under the lock of its row. Workers, operator and API write only through the statements in orderfleet/store/sql, each of which can be
 -- repeated safely.
 
 -- Orders.
@@ -86,19 +86,36 @@ create table order_references (
     order_id    text not null references orders
 );
 
+-- A payment, which is also its first charge or authorization. The triggers of 0005_create_payment_ledger.sql keep the sums,
+-- the counts and the status; writers set the rest only.
 create table payments (
-    payment_id  text        primary key,
-    order_id    text        not null references orders,
-    status      text        not null check (status in (
-        'INIT', 'CHARGED', 'FAILED', 'VOIDED', 'REFUNDING', 'REFUNDED')),
-    amount      bigint      not null check (amount >= 0), -- in minor units of the currency
-    currency    text        not null,
-    reference   text,
-    created_at  timestamptz not null default now(),
-    updated_at  timestamptz not null default now()
+    payment_id      text        primary key,
+    order_id        text        not null references orders,
+    status          text        not null check (status in (
+        'INIT', 'PENDING', 'AUTHORIZED', 'PARTIALLY_CAPTURED', 'CHARGED', 'PARTIALLY_REFUNDED', 'REFUNDING', 'REFUNDED',
+        'FAILED', 'VOIDED')),
+    amount          bigint      not null check (amount >= 0), -- in minor units of the currency, as all amounts here
+    currency        text        not null,
+    reference       text,                                   -- the provider's id of the first charge or authorization
+    capture         text        not null default 'immediate' check (capture in ('immediate', 'onShipment')),
+    method          text        not null default '',        -- the provider's token of the customer's means of payment
+    intent          text        not null default 'open'     -- of the first charge or authorization
+        check (intent in ('open', 'done', 'refused', 'voided')),
+    pending         jsonb,                                  -- while it waits for the customer: {"url", "until"}
+    authorized      bigint      not null default 0,         -- sums of the entries
+    released        bigint      not null default 0,
+    captured        bigint      not null default 0,
+    refunded        bigint      not null default 0,
+    charged_back    bigint      not null default 0,
+    open_refunds    bigint      not null default 0,         -- sum of the open refunds
+    refunding       integer     not null default 0,         -- number of the open refunds
+    authorizing     integer     not null default 0,         -- number of the open authorizations above the first
+    fenced_at       timestamptz,                            -- since then nothing new may begin: the payment is undone
+    created_at      timestamptz not null default now(),
+    updated_at      timestamptz not null default now()      -- of the status
 );
 
-create index payments_pending on payments (status, updated_at) where status in ('INIT', 'REFUNDING');
+create index payments_pending on payments (status, updated_at) where status in ('INIT', 'PENDING', 'REFUNDING');
 
 -- Shipments.
 

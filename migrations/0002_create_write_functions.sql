@@ -3,11 +3,13 @@
 
 -- Pending payments.
 
--- Whether the outcome of a charge or a refund is pending for an order at this step. A charged payment of a canceled or
--- failed order has a refund pending, also before the refund has begun. `payment_pending` in Python is the same.
+-- Whether the outcome of a charge, an authorization or a refund is pending for an order at this step. Money that a canceled
+-- or failed order holds is to be returned, also before that has begun. `payment_pending` in Python is the same.
 create function payment_pending(of_step text, payment_status text) returns boolean
 language sql immutable parallel safe as $$
-    select payment_status in ('INIT', 'REFUNDING') or payment_status = 'CHARGED' and of_step in ('canceled', 'failed')
+    select payment_status in ('INIT', 'PENDING', 'REFUNDING')
+        or payment_status in ('AUTHORIZED', 'PARTIALLY_CAPTURED', 'CHARGED', 'PARTIALLY_REFUNDED')
+            and of_step in ('canceled', 'failed')
 $$;
 
 -- Order versions.

@@ -8,7 +8,9 @@ select
     o.retries, o.declared, o.created_at, o.updated_at, o.completed_at,
     o.payment_id, p.status as payment_status, o.amount, o.currency,
     s.shipments,
-    o.customer_email, o.reference, o.hold, o.payment_pending
+    o.customer_email, o.reference, o.hold, o.payment_pending,
+    -- What is authorized or captured, without what was released; null without a payment.
+    p.authorized - p.released as authorized, p.captured, p.refunded
 from orders o
 left join payments p on p.payment_id = o.payment_id and p.order_id = o.order_id
 cross join lateral (
@@ -24,13 +26,13 @@ cross join lateral (
     where shipments.order_id = o.order_id
 ) s;
 
--- All payments whose charge or refund is pending. Each half reads a partial index of pending rows only.
+-- All payments with a charge, an authorization or a refund that is pending. Each half reads a partial index of pending rows only.
 create view pending_payments as
 select payment_id, order_id, status, amount, currency, updated_at as since
 from payments
-where status in ('INIT', 'REFUNDING') -- the predicate of payments_pending
+where status in ('INIT', 'PENDING', 'REFUNDING') -- the predicate of payments_pending
 union all
 select p.payment_id, o.order_id, p.status, p.amount, p.currency, greatest(p.updated_at, o.completed_at)
 from orders o
 join payments p on p.payment_id = o.payment_id and p.order_id = o.order_id
-where o.refund_pending and p.status not in ('INIT', 'REFUNDING') and payment_pending(o.step, p.status);
+where o.refund_pending and p.status not in ('INIT', 'PENDING', 'REFUNDING') and payment_pending(o.step, p.status);

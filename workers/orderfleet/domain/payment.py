@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 from orderfleet.domain.base import Contract, ExternalName, Int64, OrderId, PaymentId
 from orderfleet.domain.money import minor_units, to_decimal
 from orderfleet.domain.order import PaymentMethod
-from orderfleet.domain.status import PaymentStatus, PendingCustomer
+from orderfleet.domain.status import PendingCustomer
 
 
 def _in_minor_units(amount: Any, info: ValidationInfo) -> Any:
@@ -55,6 +55,11 @@ class PaymentIntent(Contract):
     def key(self) -> str:
         """The idempotency key of the charge or the authorization: the payment id, and the number above 1."""
         return self.payment_id if self.number == 1 else f"{self.payment_id}/{self.number}"
+
+    @property
+    def void_key(self) -> str:
+        """The idempotency key of the refund that a void makes."""
+        return f"{self.key}/void"
 
 
 class Charge(Contract):
@@ -213,14 +218,3 @@ class VoidOutcome(StrEnum):
     RELEASED = "released"
     """An authorization of which nothing was captured."""
     REFUNDED = "refunded"
-
-
-class PaymentRecord(Contract):
-    """A payment's row."""
-
-    payment_id: str
-    order_id: str
-    status: PaymentStatus
-    reference: str | None = None
-    is_new: bool = False
-    """Whether the call inserted the row. If so, no earlier attempt has called the provider."""

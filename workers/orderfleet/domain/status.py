@@ -5,11 +5,13 @@ Workflows build it from their state and the store from its rows; both must give 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, Field, field_serializer
+from pydantic import AfterValidator, AwareDatetime, Field, field_serializer, model_validator
 
 from orderfleet.domain.base import Contract, OrderId
 from orderfleet.domain.money import Money
@@ -31,7 +33,7 @@ class Step(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """Status of a payment; `domain.transitions` has the allowed changes."""
+    """Status of a payment, which the database derives from the ledger: of those that hold, the latest."""
 
     INIT = "INIT"
     PENDING = "PENDING"
@@ -39,27 +41,41 @@ class PaymentStatus(StrEnum):
     AUTHORIZED = "AUTHORIZED"
     PARTIALLY_CAPTURED = "PARTIALLY_CAPTURED"
     CHARGED = "CHARGED"
-    """Captured in full."""
+    """Captured, and nothing more can be."""
     PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
-    FAILED = "FAILED"
-    VOIDED = "VOIDED"
     REFUNDING = "REFUNDING"
+    """The provider has not answered a refund."""
     REFUNDED = "REFUNDED"
+    """Nothing of what was captured is left: it was refunded or charged back."""
+    FAILED = "FAILED"
+    """The charge or the authorization was refused."""
+    VOIDED = "VOIDED"
+    """Nothing was captured, and all authorizations are released or have lapsed."""
+
+
+_HOLDS_MONEY: Final = frozenset(
+    {
+        PaymentStatus.AUTHORIZED,
+        PaymentStatus.PARTIALLY_CAPTURED,
+        PaymentStatus.CHARGED,
+        PaymentStatus.PARTIALLY_REFUNDED,
+    }
+)
 
 
 def payment_pending(step: Step, payment: PaymentStatus | None) -> bool:
-    """Whether a charge or a refund of an order is pending.
+    """Whether a charge, an authorization or a refund of an order is pending.
 
-    A charged payment of a canceled or failed order has a pending refund, also before that has begun. The SQL function
-    of the same name (migration 0002) must give the same result.
+    Money that a canceled or failed order holds is to be returned, also before that has begun. The SQL function of the
+    same name (migration 0002) must give the same result.
 
     Args:
         step: step of the order.
         payment: status of its payment.
     """
-    if payment is PaymentStatus.CHARGED:
+    if payment in _HOLDS_MONEY:
         return step in {Step.CANCELED, Step.FAILED}
-    return payment in {PaymentStatus.INIT, PaymentStatus.REFUNDING}
+    return payment in {PaymentStatus.INIT, PaymentStatus.PENDING, PaymentStatus.REFUNDING}
 
 
 class ShipmentStatus(StrEnum):
@@ -108,16 +124,58 @@ def is_none(value: object) -> bool:
     return value is None
 
 
+_AMOUNTS: Final = ("authorized", "captured", "refunded")
+
+
 class PaymentView(Contract):
-    """The payment in the status of an order."""
+    """The payment in the status of an order. Amounts have exactly the decimals of the currency.
+
+    Amounts that are not given are those that its status implies.
+    """
 
     id: str
     status: PaymentStatus | None = Field(default=None, description="None until the charge begins.")
-    amount: Money = Field(description="With exactly the decimals of the currency.")
+    amount: Money = Field(description="Of the order.")
+    authorized: Money = Field(default=Decimal(0), description="Authorized or captured, without what was released.")
+    captured: Money = Decimal(0)
+    refunded: Money = Decimal(0)
     currency: str
     pending: PendingCustomer | None = Field(
         default=None, exclude_if=is_none, description="What the payment waits for; left out unless it is PENDING."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _implied_amounts(cls, data: Any) -> Any:
+        with suppress(ArithmeticError, KeyError, TypeError):
+            return implied_amounts(data.get("status"), data["amount"]) | dict(data)
+        return data  # pydantic reports what is wrong with it
+
+    @property
+    def implied(self) -> frozenset[str]:
+        """The amounts that the status implies, so that a payload need not have them."""
+        implied = implied_amounts(self.status, self.amount)
+        return frozenset(name for name in _AMOUNTS if getattr(self, name) == implied[name])
+
+
+def implied_amounts(status: str | None, amount: Any) -> dict[str, Decimal]:
+    """The amounts of a payment that was authorized, captured or refunded as a whole, or not at all.
+
+    Args:
+        status: of the payment.
+        amount: of the order, with the decimals of its currency.
+    """
+    whole = Decimal(str(amount))
+    nothing = whole - whole
+    captured = whole if status in _CAPTURED else nothing
+    return {
+        "authorized": whole if status == PaymentStatus.AUTHORIZED else captured,
+        "captured": captured,
+        "refunded": whole if status == PaymentStatus.REFUNDED else nothing,
+    }
+
+
+_CAPTURED: Final = frozenset({PaymentStatus.CHARGED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED})
 
 
 class ShipmentView(Contract):

@@ -1,4 +1,4 @@
-"""Transition tables of orders, payments and shipments.
+"""Transition tables of orders and shipments. The status of a payment is derived from the ledger.
 
 The store must change a row along these tables only: a late or repeated write leaves the status unchanged.
 """
@@ -6,22 +6,9 @@ The store must change a row along these tables only: a late or repeated write le
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Final
 
-from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-
-Status = TypeVar("Status", PaymentStatus, ShipmentStatus)
-
-PAYMENT_TRANSITIONS: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
-    PaymentStatus.INIT: frozenset({PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.VOIDED}),
-    PaymentStatus.CHARGED: frozenset({PaymentStatus.REFUNDING}),
-    PaymentStatus.FAILED: frozenset({PaymentStatus.VOIDED}),
-    PaymentStatus.VOIDED: frozenset(),
-    PaymentStatus.REFUNDING: frozenset({PaymentStatus.REFUNDED}),
-    PaymentStatus.REFUNDED: frozenset(),
-}
-"""From each status of a payment, the statuses that may follow."""
-
+from orderfleet.domain.status import ShipmentStatus, Step
 
 SHIPMENT_TRANSITIONS: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] = {
     ShipmentStatus.PREPARING: frozenset(ShipmentStatus) - {ShipmentStatus.PREPARING},
@@ -38,9 +25,9 @@ SHIPMENT_TRANSITIONS: Final[Mapping[ShipmentStatus, frozenset[ShipmentStatus]]] 
 """From each status of a shipment, the statuses that may follow."""
 
 
-def origins(table: Mapping[Status, frozenset[Status]], status: Status) -> list[Status]:
-    """The statuses that `status` may follow by a table."""
-    return sorted(origin for origin, targets in table.items() if status in targets)
+def shipment_origins(status: ShipmentStatus) -> list[ShipmentStatus]:
+    """The statuses of a shipment that `status` may follow."""
+    return sorted(origin for origin, targets in SHIPMENT_TRANSITIONS.items() if status in targets)
 
 
 ORDER_TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {

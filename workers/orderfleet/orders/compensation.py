@@ -32,13 +32,13 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.refunds import RefundDecision, RefundOrder, RefundResult, RefundStatus
     from orderfleet.domain.shipment import Booking, BookingState, ShipmentRecord
     from orderfleet.domain.status import ShipmentStatus, Step
-    from orderfleet.orders.activities import OrderActivities
     from orderfleet.orders.maintenance import MaintenanceActivities
+    from orderfleet.orders.payment_activities import PaymentActivities
 
 
 _BEGIN_REFUND: ActivityRef[BeginRefundInput, BeginRefundResult] = ActivityRef("begin_refund", BeginRefundResult)
-_REFUND = ActivityRef(OrderActivities.refund, RefundStepResult)
-_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
+_REFUND = ActivityRef(PaymentActivities.refund, RefundStepResult)
+_VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 _RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 

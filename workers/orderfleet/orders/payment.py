@@ -18,16 +18,15 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.payment import PaymentIntent
     from orderfleet.domain.refunds import RefundOrder, RefundStatus
     from orderfleet.domain.status import PaymentStatus, PendingCustomer, Step
-    from orderfleet.orders.activities import OrderActivities
+    from orderfleet.orders.payment_activities import PaymentActivities
 
 from orderfleet.orders.context import OrderCanceled, OrderContext, OrderFailed
 from orderfleet.orders.state import Draft
 from orderfleet.temporal.refunds import start_refund
 from orderfleet.temporal.step_runner import ActivityRef, StepFailed, backoff
 
-_CHARGE: ActivityRef[ChargeInput, ChargeResult] = ActivityRef("charge", ChargeResult)
-_LOOK_UP: ActivityRef[ChargeInput, ChargeResult] = ActivityRef("look_up_payment", ChargeResult)
-_VOID = ActivityRef(OrderActivities.void_payment, VoidResult)
+_CHARGE = ActivityRef(PaymentActivities.charge, ChargeResult)
+_VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 
 REFUND_WAIT: Final = timedelta(seconds=10)
 """How long an order in compensation waits for its refund. Then it ends, and the refund continues by itself."""
@@ -53,13 +52,17 @@ async def charge(ctx: OrderContext) -> None:
         ctx.state.payment_status = PaymentStatus.INIT
         payment = intent(ctx)
         ctx.journal.append(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.decimal_amount))
-        pending = await _ask(ctx, _CHARGE)
+        pending = await _charge(ctx, is_look_up=False)
     if pending:
         await _wait_for_customer(ctx)
 
 
-async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResult]) -> bool:
-    """Run an activity that charges or looks up the payment, and take its result into the state.
+async def _charge(ctx: OrderContext, *, is_look_up: bool) -> bool:
+    """Run the activity that charges the payment, and take its result into the state.
+
+    Args:
+        ctx: the order.
+        is_look_up: whether the payment waits for the customer; then the activity looks it up.
 
     Returns:
         Whether the payment waits for the customer.
@@ -67,7 +70,6 @@ async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResul
     Raises:
         OrderFailed: the payment was not charged, or is voided.
     """
-    is_look_up = activity is _LOOK_UP
     payment = intent(ctx)
     begin = ctx.journal.draft()
     done = ctx.journal.draft(then=Step.SHIPPING)
@@ -79,7 +81,7 @@ async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResul
         done_seq=done.progress.seq,
     )
     try:
-        result = await ctx.record_while(ctx.steps.run(activity, arg, ctx.policy.charge))
+        result = await ctx.record_while(ctx.steps.run(_CHARGE, arg, ctx.policy.charge))
     except StepFailed as failed:
         ctx.journal.rollback(begin)
         if is_look_up and not failed.final:
@@ -127,7 +129,7 @@ async def _wait_for_customer(ctx: OrderContext) -> None:
         ctx.stop_if_canceled()
         state.payment_updated = False
         is_last = workflow.now() >= until
-        pending = await _ask(ctx, _LOOK_UP)
+        pending = await _charge(ctx, is_look_up=True)
         # The provider may have named a later end.
         if is_last and pending and (state.pending_until or until) <= until:
             raise OrderCanceled("the customer did not complete the payment in time")

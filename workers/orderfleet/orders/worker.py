@@ -18,11 +18,13 @@ from orderfleet.orders.compensation import CompensationWorkflow, RefundWorkflow
 from orderfleet.orders.maintenance import MaintenanceActivities
 from orderfleet.orders.orphan_sweep import OrphanSweepWorkflow
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
+from orderfleet.orders.payment_activities import PaymentActivities
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.process import Stop
 from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.providers.metered import metered_payments
 from orderfleet.providers.registry import PAYMENT_PROVIDERS
+from orderfleet.providers.zero_amounts import without_zero_amounts
 from orderfleet.settings import Settings
 from orderfleet.store.pool import Database, connect
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
@@ -54,9 +56,10 @@ def worker_spec(
     """
     # Workflows check addresses, and must not read files.
     address_rules.preload()
+    payments = PaymentActivities(record, without_zero_amounts(provider))
     orders = OrderActivities(
         record,
-        provider,
+        limits=provider.limits,
         require_prices=settings.prices_required(),
         address_checks=settings.address_checks(),
         unique_reference=settings.unique_reference,
@@ -69,9 +72,10 @@ def worker_spec(
             orders.receive,
             orders.validate,
             orders.record,
-            orders.charge,
-            orders.void_payment,
-            orders.refund,
+            payments.charge,
+            payments.capture_payment,
+            payments.void_payment,
+            payments.refund,
             maintenance.sweep_closed_workflows,
             maintenance.sweep_unfinished_orders,
             maintenance.record_compensation,

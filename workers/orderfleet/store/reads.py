@@ -1,4 +1,4 @@
-"""Reads orders, their events and the backlog. Implements `OrderReader`.
+"""Reads orders, their events, payments and the backlog. Implements `OrderReader` and `PaymentReader`.
 
 Each call is one statement and never changes anything.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from decimal import Decimal
 from typing import Final, TypeVar
 
 import asyncpg
@@ -29,11 +30,8 @@ from orderfleet.domain.status import (
 )
 from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
 from orderfleet.store.encoding import as_text
-from orderfleet.store.pool import Database, statement
-
-# These times are outside the range of every order, so that a page without a bound needs no statement of its own.
-_EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+from orderfleet.store.payment_reads import EARLIEST, LATEST, PaymentReads
+from orderfleet.store.pool import statement
 
 # The statement of a page, by whether customer and step are given. With one for all, Postgres could not choose an index.
 _PAGES: Final = {
@@ -48,11 +46,8 @@ Model = TypeVar("Model", bound=BaseModel)
 _SHIPMENTS = TypeAdapter(tuple[ShipmentView, ...])
 
 
-class OrderReads:
+class OrderReads(PaymentReads):
     """`OrderReader` over Postgres. Every call raises `StoreUnavailable` when Postgres is unavailable or too slow."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def order(self, order_id: str) -> RecordedOrder | None:
         """Return an order, or None."""
@@ -67,7 +62,7 @@ class OrderReads:
         """Return a page of the orders that match the filter, newest first, at most `limit`."""
         created_at, order_id = _upper_bound(wanted, after)
         # One row more than the page shows whether there is a next page.
-        bounds = (created_at, order_id, wanted.created_from or _EARLIEST, limit + 1)
+        bounds = (created_at, order_id, wanted.created_from or EARLIEST, limit + 1)
         email = None if wanted.customer_email is None else as_text(wanted.customer_email)
         if wanted.reference is not None:
             rows = await self._database.fetch(
@@ -110,7 +105,7 @@ class OrderReads:
 
 def _upper_bound(wanted: OrderFilter, after: Cursor | None) -> tuple[datetime, str]:
     """Return the time and order id that all orders of the page are below, from the cursor and the filter."""
-    bound = (wanted.created_before or _LATEST, "")
+    bound = (wanted.created_before or LATEST, "")
     return bound if after is None else min(bound, (after.created_at, after.order_id))
 
 
@@ -123,6 +118,7 @@ def recorded_order(row: asyncpg.Record) -> RecordedOrder:
             status=row["payment_status"],
             amount=to_decimal(row["amount"], row["currency"]),
             currency=row["currency"],
+            **_amounts(row),
             pending=_read(PendingCustomer, row["payment_pending"]),
         ),
         "hold": _read(Hold, row["hold"]),
@@ -131,6 +127,15 @@ def recorded_order(row: asyncpg.Record) -> RecordedOrder:
         "declared": SpecResult.model_validate_json(row["declared"]),
     }
     return RecordedOrder(**row, status=OrderStatus(**status))
+
+
+def _amounts(row: asyncpg.Record) -> dict[str, Decimal]:
+    """The amounts of an order's payment; none before it begins."""
+    return {
+        name: to_decimal(row[name], row["currency"])
+        for name in ("authorized", "captured", "refunded")
+        if row[name] is not None
+    }
 
 
 def _read(model: type[Model], text: str | None) -> Model | None:

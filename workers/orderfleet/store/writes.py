@@ -6,37 +6,35 @@ nothing that was written after it. The SQL decides what a write may change.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 import asyncpg
 
-from orderfleet.domain.errors import OrderConflict, PaymentConflict, ReferenceConflict, StoreRejected
+from orderfleet.domain.errors import OrderConflict, ReferenceConflict, StoreRejected
 from orderfleet.domain.events import AuditEvent, Progress
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.orphans import Orphan, UnfinishedOrder, UnfinishedPage
-from orderfleet.domain.payment import PaymentIntent, PaymentRecord
+from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.shipment import ShipmentRecord
-from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.domain.transitions import PAYMENT_TRANSITIONS, SHIPMENT_TRANSITIONS, origins
+from orderfleet.domain.status import Step
+from orderfleet.domain.transitions import shipment_origins
 from orderfleet.observability import order_metrics
 from orderfleet.observability.metrics import ORDERS_RECEIVED
 from orderfleet.observability.tracing import exemplar
-from orderfleet.store.encoding import as_json, as_text, events_only, events_without_texts, without_texts
+from orderfleet.store.encoding import as_json, as_text, events_without_texts
+from orderfleet.store.payments import PaymentWrites, payment_conflict
 from orderfleet.store.pool import Database, statement
 
 
-class OrderWrites:
+class OrderWrites(PaymentWrites):
     """`OrderStore`, `ShipmentStore` and `AttemptLog` over Postgres.
 
     A progress or an event that Postgres rejects is written again with the reason in place of its texts, because an
     order must not retry forever to record a text. If Postgres rejects that as well, it raises `StoreRejected`.
     It counts what a write changed; a repeated write counts nothing.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def receive(
         self,
@@ -88,7 +86,7 @@ class OrderWrites:
                 ORDERS_RECEIVED.inc(exemplar=exemplar())
             self._count_end(progress, rows[0], started_at)
             if not rows[0]["has_payment_id"]:
-                raise _payment_conflict(order.payment_id, order.order_id)
+                raise payment_conflict(order.payment_id, order.order_id)
             holder = rows[0]["reference_holder"] or order.order_id
             if unique_reference and holder != order.order_id:
                 raise ReferenceConflict(
@@ -111,69 +109,6 @@ class OrderWrites:
             progress, lambda payload: self._database.fetch(statement("record"), order_id, payload)
         )
         self._count_end(progress, rows[0], rows[0]["created_at"])
-
-    async def begin_payment(self, payment: PaymentIntent, progress: Progress | None = None) -> PaymentRecord:
-        """Insert the payment as INIT unless it exists, apply `progress` if given, return the row.
-
-        Raises:
-            PaymentConflict: the payment id belongs to another order; nothing was applied.
-            StoreUnavailable: Postgres is unavailable or too slow.
-        """
-        rows = await self._with_progress(
-            progress or (),
-            lambda payload: self._database.fetch(
-                statement("begin_payment"),
-                payment.payment_id,
-                payment.order_id,
-                payment.amount,
-                as_text(payment.currency),
-                payload,
-            ),
-        )
-        if not rows:
-            raise _payment_conflict(payment.payment_id, payment.order_id)
-        return PaymentRecord(**rows[0])
-
-    async def finish_payment(
-        self,
-        payment: PaymentIntent,
-        status: PaymentStatus,
-        reference: str | None,
-        *,
-        progress: Progress | None = None,
-        events: Sequence[AuditEvent] = (),
-    ) -> PaymentStatus:
-        """Change the payment's status along `PAYMENT_TRANSITIONS`, and apply `progress` or insert `events`.
-
-        A payment that does not exist yet is inserted with that status: a void can come before the charge.
-
-        Returns:
-            The status after the call.
-
-        Raises:
-            PaymentConflict: the payment id belongs to another order; nothing was applied.
-            StoreUnavailable: Postgres is unavailable or too slow.
-        """
-        rows = await self._with_progress(
-            progress or events,
-            lambda payload: self._database.fetch(
-                statement("finish_payment"),
-                payment.payment_id,
-                payment.order_id,
-                status,
-                payment.amount,
-                as_text(payment.currency),
-                as_text(reference),
-                origins(PAYMENT_TRANSITIONS, status),
-                payload,
-            ),
-        )
-        if not rows:
-            raise _payment_conflict(payment.payment_id, payment.order_id)
-        present = PaymentStatus(rows[0]["status"])
-        if rows[0]["moved"]:
-            order_metrics.count_payment(present)
-        return present
 
     async def record_shipment(self, shipment: ShipmentRecord, events: Sequence[AuditEvent]) -> None:
         """Insert the shipment or change its status along `SHIPMENT_TRANSITIONS`; insert the missing events.
@@ -223,25 +158,9 @@ class OrderWrites:
             as_text(shipment.tracking_number),
             shipment.attempts,
             as_text(shipment.dispatch_failed_reason),
-            origins(SHIPMENT_TRANSITIONS, shipment.status),
+            shipment_origins(shipment.status),
             as_json(events),
         )
-
-    async def _with_progress(
-        self, progress: Progress | Sequence[AuditEvent], write: Callable[[str], Awaitable[list[asyncpg.Record]]]
-    ) -> list[asyncpg.Record]:
-        """Write a progress, or events alone, as JSON.
-
-        If Postgres rejects the values, they are written again with the reason in place of the texts.
-        """
-        try:
-            return await write(_payload(progress))
-        except StoreRejected as error:
-            if isinstance(progress, Progress):
-                return await write(_payload(without_texts(progress, str(error))))
-            if not progress:
-                raise
-            return await write(_payload(events_without_texts(progress, str(error))))
 
     def _count_end(self, progress: Progress, row: asyncpg.Record, started_at: datetime) -> None:
         if progress.completed_at is not None and row["changed"] and row["was_open"]:
@@ -299,11 +218,3 @@ class PostgresOrphanStore:
             ended = await write(str(error), as_json(events_without_texts(events, str(error))))
         if ended:
             order_metrics.count_ended(step, ended[0]["lasted"])
-
-
-def _payload(progress: Progress | Sequence[AuditEvent]) -> str:
-    return as_json(progress) if isinstance(progress, Progress) else events_only(progress)
-
-
-def _payment_conflict(payment_id: str, order_id: str) -> PaymentConflict:
-    return PaymentConflict(f"payment id {payment_id!r} belongs to another order than {order_id!r}; choose another one")

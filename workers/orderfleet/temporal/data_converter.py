@@ -74,12 +74,15 @@ class CompactJSONConverter(PydanticJSONPlainPayloadConverter):
 
     Most fields of an activity's input do, and payloads are most of an order's history. A default that running workflows
     rely on must not change (`tests/contracts/test_payload_defaults.py`). The status of an order is for other clients as
-    well, so it is written in full.
+    well, so it is written in full, but for the amounts of its payment that its status implies.
     """
 
     def to_payload(self, value: Any) -> Payload | None:
         """Convert the value to JSON."""
-        data = _SERIALIZER.to_json(value, exclude_defaults=not isinstance(value, OrderStatus))
+        if isinstance(value, OrderStatus):
+            data = _SERIALIZER.to_json(value, exclude={"payment": set(value.payment.implied)})
+        else:
+            data = _SERIALIZER.to_json(value, exclude_defaults=True)
         return Payload(metadata={"encoding": self.encoding.encode()}, data=data)
 
 

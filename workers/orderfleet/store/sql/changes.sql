@@ -9,7 +9,8 @@ left join lateral (
     select
         order_id, workflow_id, run_id, owner, owner_uid, content_hash, version, changed_xid::text as changed_xid,
         step, approved, canceled, cancel_reason, address, dispatch_failed_reason, last_error, retries, declared, hold,
-        payment_pending, created_at, updated_at, completed_at, payment_id, payment_status, amount, currency, shipments, reference
+        payment_pending, created_at, updated_at, completed_at, payment_id, payment_status, amount, currency,
+        authorized, captured, refunded, shipments, reference
     from recorded_orders as r
     where (r.changed_xid, r.order_id) > ($2::text::xid8, $3)
     and r.changed_xid < pg_snapshot_xmax(present.snapshot)

@@ -1,5 +1,5 @@
 -- Grants a role what workers, operator and API need, and revokes its other rights on Orderfleet's tables: it cannot
--- change or delete an event, delete an order, or change a table. Runs after each migration; can be repeated.
+-- change or delete an event or an entry of the ledger, delete an order, or change a table. Runs after each migration; can be repeated.
 -- The schema can hold tables of other applications: rights on those stay as they are.
 do $$
 declare
@@ -14,7 +14,9 @@ begin
         where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'S') and (
             relname in (
                 'orders', 'payments', 'payment_ids', 'order_references', 'shipments', 'events', 'event_ids',
-                'recorded_orders', 'pending_payments', 'schema_migrations'
+                'recorded_orders', 'pending_payments', 'schema_migrations',
+                'payment_authorizations', 'payment_entries', 'payment_intents', 'recorded_payments', 'derived_payments',
+                'payment_discrepancies', 'payment_totals_by_day', 'open_authorizations_by_day'
             )
             or relname ~ '^events_(default|\d{4}_\d{2})$' -- partitions, also detached ones
         )
@@ -22,8 +24,12 @@ begin
         execute format('revoke all on %s from %I', relation, role);
     end loop;
     execute format('grant select, insert, update on orders, payments, payment_ids, order_references, shipments to %I', role);
-    execute format('grant select, insert on events to %I', role);
+    execute format('grant select, insert, update on payment_authorizations, payment_intents to %I', role);
+    execute format('grant select, insert on events, payment_entries to %I', role);
     execute format('grant usage on sequence event_ids to %I', role);
-    execute format('grant select on recorded_orders, pending_payments, schema_migrations to %I', role);
+    execute format(
+        'grant select on recorded_orders, pending_payments, schema_migrations, recorded_payments, derived_payments,'
+        ' payment_discrepancies, payment_totals_by_day, open_authorizations_by_day to %I', role
+    );
 end;
 $$
