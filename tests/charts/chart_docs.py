@@ -52,6 +52,7 @@ SET_BY_VALUES = {
     "ORDERFLEET_API_AUTH": "api.auth.mode",
     "ORDERFLEET_API_TOKENS_FILE": "api.auth.tokensSecret",
     "ORDERFLEET_API_CARRIER_TOKENS_FILE": "api.auth.carrierTokensSecret",
+    "ORDERFLEET_STRIPE_WEBHOOK_SECRET_FILE": "api.auth.stripeWebhookSecret",
     "ORDERFLEET_API_JWKS_URL": "api.auth.jwt.jwksUrl",
     "ORDERFLEET_API_JWT_ISSUER": "api.auth.jwt.issuer",
     "ORDERFLEET_API_JWT_AUDIENCE": "api.auth.jwt.audience",

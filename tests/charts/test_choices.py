@@ -69,6 +69,7 @@ def test_disabled_part_needs_no_choice(helm):
         ({"codec": {"enabled": True}}, "encryption.keysSecret"),
         ({"providers": {"payment": {"adapter": "http"}}}, "providers.payment.url"),
         ({"providers": {"carrier": {"adapter": "http"}}}, "providers.carrier.url"),
+        ({"providers": {"payment": {"adapter": "stripe"}}}, "providers.payment.tokenSecret.name"),
     ],
 )
 def test_choice_without_its_values_is_rejected(helm, values, missing):
@@ -77,16 +78,18 @@ def test_choice_without_its_values_is_rejected(helm, values, missing):
 
 def test_tokens_are_files_that_only_the_api_has(helm):
     objects = helm.template("orderfleet", PRODUCT["everything"])
-    assert given(objects, "api", "ORDERFLEET_API") == {
+    assert given(objects, "api", "ORDERFLEET_API", "ORDERFLEET_STRIPE") == {
         "ORDERFLEET_API_AUTH": "tokens",
         "ORDERFLEET_API_TOKENS_FILE": "/etc/orderfleet/api/tokens/tokens.yaml",
         "ORDERFLEET_API_CARRIER_TOKENS_FILE": "/etc/orderfleet/api/carrier/list.yaml",
+        "ORDERFLEET_STRIPE_WEBHOOK_SECRET_FILE": "/etc/orderfleet/api/stripe/whsec",
     }
     mounted = files(objects, "api")
     assert mounted["api-tokens"] == "/etc/orderfleet/api/tokens"
     assert mounted["carrier-tokens"] == "/etc/orderfleet/api/carrier"
+    assert mounted["stripe-webhook"] == "/etc/orderfleet/api/stripe"
     for name in ("orders-worker", "shipping-worker", "operator"):
-        assert not {"api-tokens", "carrier-tokens"} & set(files(objects, name))
+        assert not {"api-tokens", "carrier-tokens", "stripe-webhook"} & set(files(objects, name))
 
 
 def test_values_of_an_identity_provider_are_variables_of_the_api(helm):

@@ -59,6 +59,7 @@ PRODUCT: dict[str, dict[str, Any]] = {
                 "mode": "tokens",
                 "tokensSecret": {"name": "api-tokens"},
                 "carrierTokensSecret": {"name": "carrier-tokens", "key": "list.yaml"},
+                "stripeWebhookSecret": {"name": "stripe-webhook", "key": "whsec"},
             },
             "service": {"type": "NodePort", "nodePort": 30080},
             "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "orders-tls"},

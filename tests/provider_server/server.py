@@ -14,8 +14,9 @@ from typing import Any
 
 from aiohttp import web
 
+from orderfleet.domain.amount_limits import parse_amount_limits
 from provider_server.faults import Plan, abort, answer_with_fault, answer_without_work
-from provider_server.work import Work, key_of
+from provider_server.work import Reply, Work, key_of
 
 
 class Server:
@@ -29,15 +30,19 @@ class Server:
         app = web.Application()
         app.router.add_get("/_calls", self._list_calls)
         app.router.add_post("/_script", self._change_script)
+        app.router.add_get("/payments", self._handle)
+        app.router.add_get("/payments/{payment_id}/{number}", self._handle)
         app.router.add_post("/{path:.*}", self._handle)
         return app
 
     async def _handle(self, request: web.Request) -> web.Response:
         path = request.path
-        body: dict[str, Any] = json.loads(await request.text())
+        reads = request.method == "GET"
+        body: dict[str, Any] = {**request.match_info, **request.query} if reads else json.loads(await request.text())
         key = request.headers.get("Idempotency-Key", "")
         fault = self._plan.draw(path, key)
         call = {
+            "method": request.method,
             "path": path,
             "at": asyncio.get_running_loop().time(),
             "headers": dict(request.headers),
@@ -52,7 +57,7 @@ class Server:
             await asyncio.sleep(fault["seconds"])
         answer = answer_without_work(fault)
         if answer is None:
-            reply = await self._work.by_path[path](body)
+            reply = await (self._read(body) if reads else self._work.by_path[path](body))
             await asyncio.sleep(self._pause)
             answer = await answer_with_fault(request, fault, reply)
         if fault["fault"] in {"drop", "drop_after"}:
@@ -64,11 +69,18 @@ class Server:
         token = self._token_file.read_text() if self._token_file else None
         if token is not None and request.headers.get("Authorization") != f"Bearer {token}":
             return web.json_response({"detail": "no such token"}, status=401)
+        if request.method == "GET":
+            return None
         if path not in self._work.by_path:
             return web.json_response({"detail": f"nothing at {path}"}, status=404)
         if key != key_of(path, body):
             return web.json_response({"detail": f"Idempotency-Key {key!r} is not {key_of(path, body)!r}"}, status=400)
         return None
+
+    async def _read(self, query: dict[str, Any]) -> Reply:
+        if "payment_id" in query:
+            return await self._work.look_up(query["payment_id"], int(query["number"]))
+        return await self._work.listed(query)
 
     async def _list_calls(self, _request: web.Request) -> web.Response:
         return web.json_response(self._calls)
@@ -90,8 +102,9 @@ async def main() -> None:
     arguments.add_argument("--pause", type=float, default=0.0, help="Seconds between work and answer.")
     arguments.add_argument("--held-back", type=float, default=0.0, help="Share of parcels that do not leave.")
     arguments.add_argument("--token-file", type=Path)
+    arguments.add_argument("--limits", default="", help="Limits of amounts, as in the setting of the adapter.")
     options = arguments.parse_args()
-    work = Work(options.folder / "ledger.db", options.held_back)
+    work = Work(options.folder / "ledger.db", options.held_back, parse_amount_limits(options.limits))
     server = Server(work, Plan(options.rate, options.seed, options.late), options.token_file, options.pause)
     runner = web.AppRunner(server.app(), access_log=None)
     await runner.setup()

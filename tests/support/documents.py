@@ -46,8 +46,11 @@ def commands(block: Block) -> list[str]:
 class Exchange:
     """A request and its response in a document."""
 
+    method: str
     path: str
+    """With the query."""
     key: str
+    """Empty for a request without one."""
     authorization: str
     asked: dict[str, Any]
     status: int
@@ -61,8 +64,8 @@ def exchanges(document: Path) -> list[Exchange]:
     for request, response in zip(shown[::2], shown[1::2], strict=True):
         (method, path, _), headers, asked = _read(request)
         (_, status, *_), _, said = _read(response)
-        assert method == "POST"
-        found.append(Exchange(path, headers["Idempotency-Key"], headers["Authorization"], asked, int(status), said))
+        key, authorization = headers.get("Idempotency-Key", ""), headers["Authorization"]
+        found.append(Exchange(method, path, key, authorization, asked, int(status), said))
     return found
 
 
@@ -75,4 +78,4 @@ def files(document: Path) -> dict[str, str]:
 def _read(text: str) -> tuple[list[str], Message, dict[str, Any]]:
     start, _, rest = text.partition("\n")
     message = Parser().parsestr(rest)
-    return start.split(), message, json.loads(message.get_payload())
+    return start.split(), message, json.loads(message.get_payload() or "{}")

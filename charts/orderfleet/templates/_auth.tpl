@@ -54,33 +54,41 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The carrier's own tokens, which only the API has. */}}
-{{- define "orderfleet.carrier.env" -}}
-{{- with .Values.api.auth.carrierTokensSecret -}}
-{{- if .name }}
-- name: ORDERFLEET_API_CARRIER_TOKENS_FILE
-  value: /etc/orderfleet/api/carrier/{{ .key }}
-{{- end }}
-{{- end -}}
+{{/* Secrets of callers that only the API has: the carrier's own tokens, the signing secrets of Stripe's webhooks. */}}
+{{- define "orderfleet.callers" -}}
+{{- $auth := .Values.api.auth -}}
+{{- list
+  (dict "volume" "carrier-tokens" "folder" "carrier" "variable" "ORDERFLEET_API_CARRIER_TOKENS_FILE" "secret" $auth.carrierTokensSecret)
+  (dict "volume" "stripe-webhook" "folder" "stripe" "variable" "ORDERFLEET_STRIPE_WEBHOOK_SECRET_FILE" "secret" $auth.stripeWebhookSecret)
+| toJson -}}
 {{- end -}}
 
-{{- define "orderfleet.carrier.mounts" -}}
-{{- with .Values.api.auth.carrierTokensSecret -}}
-{{- if .name }}
-- name: carrier-tokens
-  mountPath: /etc/orderfleet/api/carrier
+{{- define "orderfleet.callers.env" -}}
+{{- range include "orderfleet.callers" . | fromJsonArray }}
+{{- if .secret.name }}
+- name: {{ .variable }}
+  value: /etc/orderfleet/api/{{ .folder }}/{{ .secret.key }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.callers.mounts" -}}
+{{- range include "orderfleet.callers" . | fromJsonArray }}
+{{- if .secret.name }}
+- name: {{ .volume }}
+  mountPath: /etc/orderfleet/api/{{ .folder }}
   readOnly: true
 {{- end }}
-{{- end -}}
-{{- end -}}
-
-{{- define "orderfleet.carrier.volumes" -}}
-{{- with .Values.api.auth.carrierTokensSecret -}}
-{{- if .name }}
-- name: carrier-tokens
-  secret:
-    secretName: {{ .name }}
-    defaultMode: 0440
 {{- end }}
 {{- end -}}
+
+{{- define "orderfleet.callers.volumes" -}}
+{{- range include "orderfleet.callers" . | fromJsonArray }}
+{{- if .secret.name }}
+- name: {{ .volume }}
+  secret:
+    secretName: {{ .secret.name }}
+    defaultMode: 0440
+{{- end }}
+{{- end }}
 {{- end -}}

@@ -11,6 +11,9 @@
 {{- if and (eq .adapter "http") (not .url) }}
 {{- fail (printf "providers.%s.url isn't set: providers.%s.adapter=http needs it" $part $part) }}
 {{- end }}
+{{- if and (eq $part "payment") (eq .adapter "stripe") (not .tokenSecret.name) }}
+{{- fail "providers.payment.tokenSecret.name isn't set: providers.payment.adapter=stripe needs the Secret with the API key" }}
+{{- end }}
 - name: {{ get $adapters $part }}
   value: {{ .adapter | quote }}
 {{- with .url }}

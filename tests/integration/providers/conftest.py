@@ -26,7 +26,12 @@ def server(shared_server: ProviderServer) -> ProviderServer:
     return shared_server
 
 
-LONG_TIMEOUTS = {"charge_timeout": "60s", "refund_timeout": "60s", "dispatch_carrier_timeout": "60s"}
+LONG_TIMEOUTS = {
+    "charge_timeout": "60s",
+    "capture_timeout": "60s",
+    "refund_timeout": "60s",
+    "dispatch_carrier_timeout": "60s",
+}
 """Attempt timeouts for calls on a busy machine."""
 
 

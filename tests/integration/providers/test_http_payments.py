@@ -69,7 +69,7 @@ async def test_every_call_carries_its_own_idempotency_key(
     calls = server.calls(payment_id=intent.payment_id)
     assert [(call["path"], call["headers"]["Idempotency-Key"]) for call in calls] == [
         ("/charges", intent.payment_id),
-        ("/refunds", f"{intent.payment_id}/refund"),
+        ("/refunds", f"{intent.payment_id}/refund/order/1"),
         ("/voids", f"{intent.payment_id}/void"),
     ]
     assert len({call["peer"] for call in calls}) == 1, "all calls use one connection"
@@ -132,7 +132,9 @@ async def test_retry_after_may_be_a_date(
         ({"amount": "NaN"}, "amount: "),
         ({"currency": "EUR"}, "currency is EUR where USD was asked"),
         ({"payment_id": "pay-other"}, "payment_id is pay-other where pay-"),
-        ({"status": "pending"}, "status: Input should be 'charged'"),
+        ({"status": "done"}, "status: Input should be 'charged' or 'pending'"),
+        ({"number": 2}, "number is 2 where 1 was asked"),
+        ({"status": "pending", "pending": {"url": "javascript:alert(1)"}}, "pending.url: "),
         ({"reference": ""}, "reference: "),
         ({"reference": "a\x00b"}, "reference: "),
         ({"reference": None}, "reference: "),

@@ -18,7 +18,7 @@ from orderfleet_local.stack.certificates import Certificates
 from provider_server.process import ProviderServer, provider_server
 from support.tls_proxy import tls_proxy
 
-CALL = {"payment_timeout": "20s", "charge_timeout": "60s", "refund_timeout": "60s"}
+CALL = {"payment_timeout": "20s", "charge_timeout": "60s", "capture_timeout": "60s", "refund_timeout": "60s"}
 BOOK = {"carrier_timeout": "20s", "dispatch_carrier_timeout": "60s"}
 
 

@@ -19,6 +19,7 @@ def test_go_modules_pin_the_catalogs_versions():
         "helm": ("helm.sh/helm/v4", catalog.HELM),
         "kind": ("sigs.k8s.io/kind", catalog.KIND),
         "metrics-server": ("sigs.k8s.io/metrics-server", catalog.METRICS_SERVER),
+        "stripe-mock": ("github.com/stripe/stripe-mock", catalog.STRIPE_MOCK),
     }
     for folder, (module, version) in wanted.items():
         pinned = re.search(rf"\s{re.escape(module)} v(\S+)", (PINS / folder / "go.mod").read_text())

@@ -55,7 +55,7 @@ async def test_factory_receives_the_settings_of_its_interface(install: Install, 
 def test_same_name_in_two_groups_is_two_adapters(install: Install) -> None:
     install("shop_b", f"[{CARRIERS.group}]", "mine = shop_b:make")
     assert CARRIERS.open(Settings(carrier="mine"))
-    with pytest.raises(UnknownAdapter, match=r"no payment provider is called 'mine'; known: http, simulated$"):
+    with pytest.raises(UnknownAdapter, match=r"no payment provider is called 'mine'; known: http, simulated, stripe$"):
         PAYMENT_PROVIDERS.open(Settings(payment_provider="mine"))
     with pytest.raises(UnknownAdapter, match=r"no carrier is called 'other'; known: http, mine, simulated$"):
         CARRIERS.open(Settings(carrier="other"))

@@ -132,7 +132,7 @@ async def test_void_releases_an_authorization_and_leaves_the_next_one(provider: 
 async def test_lapsed_authorization_is_released_and_not_captured(provider: SimulatedPayments) -> None:
     lapsing = payment().model_copy(update={"method": "lapse:1us"})
     assert (await provider.authorize(lapsing)).expires_at is not None
-    with pytest.raises(AuthorizationLapsed, match="lapsed at"):
+    with pytest.raises(AuthorizationLapsed, match="has lapsed"):
         await provider.capture(CaptureIntent(payment=lapsing, amount=3130))
     found = await provider.look_up(lapsing)
     assert found is not None

@@ -80,6 +80,10 @@ class ProviderUnavailable(Unavailable):
     """The payment provider did not answer, or asked for a later retry. Retried."""
 
 
+class InvalidWebhook(OrderfleetError):
+    """A request of the payment provider has a wrong signature, or is none of its events."""
+
+
 class CarrierRefused(OrderfleetError):
     """The carrier refused the booking permanently. Never retried."""
 

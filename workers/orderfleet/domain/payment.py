@@ -211,6 +211,22 @@ class RetryPayment(Contract):
     """Pay with this method from now on; empty keeps the present one."""
 
 
+class PaymentUpdate(Contract):
+    """What the provider reports of a charge or an authorization without being asked."""
+
+    reference: ExternalName
+    """The provider's own id of it."""
+    payment_id: str | None = None
+    """None if the report has the provider's id only."""
+    number: int = Field(default=1, ge=1)
+    currency: str
+    movements: tuple[Movement, ...] = ()
+    decided: bool = False
+    """Whether the charge or the authorization may have ended: an order that waits for it looks it up."""
+    event: str = ""
+    """The provider's name of the report."""
+
+
 class VoidOutcome(StrEnum):
     """What a void found. In each case the charge or the authorization can never take money again."""
 

@@ -84,7 +84,13 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> time
     return max(at - (now or datetime.now(UTC)), timedelta(0))
 
 
-def validated(model: type[Answer], status: int, body: bytes | None, expected: Mapping[str, object]) -> Answer:
+def validated(
+    model: type[Answer],
+    status: int,
+    body: bytes | None,
+    expected: Mapping[str, object],
+    max_bytes: int = MAX_ANSWER_BYTES,
+) -> Answer:
     """Return the answer as a model, if it answers this call.
 
     Args:
@@ -92,6 +98,7 @@ def validated(model: type[Answer], status: int, body: bytes | None, expected: Ma
         status: HTTP status.
         body: of the answer; None when it is too long.
         expected: values that fields of the answer must have.
+        max_bytes: of an answer, for the message about a longer one.
 
     Raises:
         ValueError: the answer is invalid; the message says which field.
@@ -99,7 +106,7 @@ def validated(model: type[Answer], status: int, body: bytes | None, expected: Ma
     if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's success class
         raise ValueError(f"status {status} where 2xx was expected; redirects are not followed")
     if body is None:
-        raise ValueError(f"longer than {MAX_ANSWER_BYTES} bytes")
+        raise ValueError(f"longer than {max_bytes} bytes")
     try:
         answer = model.model_validate_json(body)
     except ValidationError as error:

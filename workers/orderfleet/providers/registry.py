@@ -5,14 +5,15 @@ A package registers a factory as an entry point. Nothing of a package is importe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
+from orderfleet.domain.amount_limits import parse_amount_limits
 from orderfleet.domain.base import error_message
 from orderfleet.domain.errors import WrongSetting
 from orderfleet.providers.carriers.http import HttpCarrier
@@ -24,7 +25,7 @@ from orderfleet.providers.payments.simulated import SimulatedPayments
 from orderfleet.settings import Settings
 from orderfleet.settings.base import variable
 from orderfleet.settings.processes import Environment
-from orderfleet.settings.providers import HTTP, SIMULATED
+from orderfleet.settings.providers import HTTP, SIMULATED, STRIPE
 
 _log = structlog.get_logger()
 
@@ -61,6 +62,8 @@ class AdapterRegistry(Generic[Provider]):
     """What `simulated` does not do; logged outside a local stack."""
     over_http: Callable[[HttpCalls, Settings], Provider]
     """Makes the adapter `http`."""
+    others: Mapping[str, Callable[[Settings], AbstractAsyncContextManager[Provider]]] = field(default_factory=dict)
+    """Opens the further built-in adapters."""
 
     def name(self, settings: Settings) -> str:
         """Return the name of the adapter that the settings choose; on a local stack the default is `simulated`.
@@ -93,9 +96,11 @@ class AdapterRegistry(Generic[Provider]):
             return self._open_simulated(settings)
         if name == HTTP:
             return self._open_http(settings)
+        if name in self.others:
+            return self.others[name](settings)
         factory = _registered(self.group, name)
         if factory is None:
-            known = ", ".join(sorted({HTTP, SIMULATED, *entry_points(group=self.group).names}))
+            known = ", ".join(sorted({HTTP, SIMULATED, *self.others, *entry_points(group=self.group).names}))
             raise UnknownAdapter(f"no {self.interface} is called {name!r}; known: {known}")
         adapter: AbstractAsyncContextManager[Provider] = factory(self._adapter_settings(settings))
         return adapter
@@ -149,14 +154,36 @@ def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else entry.value
 
 
+@asynccontextmanager
+async def _open_stripe(settings: Settings) -> AsyncIterator[PaymentProvider]:
+    # The SDK takes half a second of CPU and 10 MiB, so it is imported where it is used only.
+    from orderfleet.providers.payments.stripe.adapter import StripePayments  # noqa: PLC0415
+    from orderfleet.providers.payments.stripe.client import StripeCalls  # noqa: PLC0415
+
+    assert settings.payment_token_file is not None  # the settings were checked
+    async with StripeCalls(
+        settings.payment_url,
+        key_file=settings.payment_token_file,
+        ca_file=settings.payment_ca_file,
+        timeout=settings.payment_timeout,
+        connections=settings.worker_activity_slots,
+    ) as calls:
+        yield StripePayments(calls, return_url=settings.stripe_return_url)
+
+
 PAYMENT_PROVIDERS: Final = AdapterRegistry[PaymentProvider](
     interface="payment provider",
     group="orderfleet.payment_providers",
     setting="payment_provider",
     prefix="payment",
-    simulated=lambda settings: SimulatedPayments(ledger=settings.simulated_ledger, latency=settings.simulated_latency),
+    simulated=lambda settings: SimulatedPayments(
+        ledger=settings.simulated_ledger,
+        latency=settings.simulated_latency,
+        limits=parse_amount_limits(settings.payment_limits),
+    ),
     warning="no money moves",
-    over_http=lambda calls, _: HttpPayments(calls),
+    over_http=lambda calls, settings: HttpPayments(calls, parse_amount_limits(settings.payment_limits)),
+    others={STRIPE: _open_stripe},
 )
 """Adapters of the setting `ORDERFLEET_PAYMENT_PROVIDER`."""
 

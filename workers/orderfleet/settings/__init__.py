@@ -20,7 +20,13 @@ from orderfleet.settings.processes import (
     TelemetrySettings,
     WorkerSettings,
 )
-from orderfleet.settings.providers import IN_PROCESS, ProviderSettings, check_timeout, check_url
+from orderfleet.settings.providers import (
+    IN_PROCESS,
+    ProviderSettings,
+    check_stripe,
+    check_timeout,
+    check_url,
+)
 
 
 # The table of settings lists the groups from the last base to the first.
@@ -42,6 +48,7 @@ class Settings(
     def _providers_fit(self) -> Self:
         if self.payment_provider not in IN_PROCESS:
             check_url(self, "payment_provider", "payment_url")
+            check_stripe(self)
             check_timeout(self, "payment_timeout", "charge_timeout")
             check_timeout(self, "payment_timeout", "capture_timeout")
             check_timeout(self, "payment_timeout", "refund_timeout")

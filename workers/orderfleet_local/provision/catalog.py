@@ -17,6 +17,7 @@ TEST_SERVER = "1.32.0"
 HELM = "4.3.1"
 KIND = "0.33.0"
 METRICS_SERVER = "0.9.0"
+STRIPE_MOCK = "0.203.0"
 
 
 class ChecksumKind(StrEnum):
@@ -219,10 +220,16 @@ TOOLS: dict[str, Tool] = {
             # Officially it comes as an image only.
             recipe=GoBuild("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
         ),
+        Tool(
+            name="stripe-mock",
+            version=STRIPE_MOCK,
+            # A build prints `master` as its version, so one on PATH is never accepted.
+            recipe=GoBuild("stripe-mock", "github.com/stripe/stripe-mock"),
+        ),
     )
 }
 
 STACK_TOOLS = ("kube-apiserver", "temporal", "kubectl", "etcd")
 """Tools of the stack."""
-TEST_TOOLS = (*STACK_TOOLS, "temporal-test-server", "helm", "kind")
+TEST_TOOLS = (*STACK_TOOLS, "temporal-test-server", "helm", "kind", "stripe-mock")
 """Tools of the tests; those on a whole cluster use `metrics-server` too."""

@@ -6,102 +6,166 @@ payment rejects only the request: the payment may have been charged before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Final, Literal
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
 
-from pydantic import StringConstraints
-
-from orderfleet.domain.base import Contract
-from orderfleet.domain.errors import PaymentRefused, PaymentVoided, ProviderRequestRejected, ProviderUnavailable
-from orderfleet.domain.money import Money
-from orderfleet.domain.payment import Charge, PaymentIntent, RefundIntent, VoidOutcome
+from orderfleet.domain.errors import (
+    AuthorizationLapsed,
+    PaymentRefused,
+    PaymentVoided,
+    ProviderRequestRejected,
+    ProviderUnavailable,
+)
+from orderfleet.domain.payment import (
+    AmountLimits,
+    Authorization,
+    Capture,
+    CaptureIntent,
+    Charge,
+    PaymentIntent,
+    ProviderPayment,
+    Refund,
+    RefundIntent,
+    VoidOutcome,
+)
 from orderfleet.providers.http_answers import Answer
 from orderfleet.providers.http_calls import CallFailed, CallRejected, HttpCalls
+from orderfleet.providers.payments.http_contract import (
+    AuthorizationAnswer,
+    CaptureAnswer,
+    ChargeAnswer,
+    PaymentAnswer,
+    PaymentRequest,
+    PaymentsAnswer,
+    RefundAnswer,
+    VoidAnswer,
+    capture_request,
+    charge_request,
+    refund_request,
+)
 
+LAPSED_CODE: Final = "authorization_lapsed"
+"""`code` of a capture's rejection because its authorization lapsed."""
+
+MAX_PAGE_BYTES: Final = 1024 * 1024
+"""Bytes of a page of the list."""
+
+_NOT_FOUND: Final = 404
 _VOIDED: Final = 410
-
-Reference = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
-"""The provider's id of a charge: 1 to 200 printable characters."""
-
-
-class PaymentRequest(Contract):
-    """Body of each call."""
-
-    payment_id: str
-    order_id: str
-    amount: str
-    """A decimal with exactly the decimals of the currency, such as 9.00 USD and 101 JPY."""
-    currency: str
-
-
-class ChargeAnswer(Contract):
-    """The provider's answer to a charge: this call or an earlier one with its id charged the payment."""
-
-    payment_id: str
-    status: Literal["charged"]
-    amount: Money
-    currency: str
-    reference: Reference
-
-
-class VoidAnswer(Contract):
-    """The provider's answer to a void: no later charge of the payment id can succeed."""
-
-    payment_id: str
-    outcome: VoidOutcome
-
-
-class RefundAnswer(Contract):
-    """The provider's answer to a refund: this call or an earlier one refunded the charge."""
-
-    payment_id: str
-    status: Literal["refunded"]
-    amount: Money
-    currency: str
 
 
 class HttpPayments:
-    """`PaymentProvider` over HTTP calls."""
+    """`PaymentProvider` over HTTP calls.
 
-    def __init__(self, calls: HttpCalls) -> None:
+    Args:
+        calls: to the service.
+        limits: of amounts, by currency; a currency without limits takes each amount.
+    """
+
+    def __init__(self, calls: HttpCalls, limits: Mapping[str, AmountLimits]) -> None:
         self._calls = calls
+        self._limits = limits
+
+    def limits(self, currency: str) -> AmountLimits:
+        """What the setting says of an amount of a currency."""
+        return self._limits.get(currency, AmountLimits())
 
     async def charge(self, payment: PaymentIntent) -> Charge:
-        """Charge once, under the payment id as idempotency key.
+        """Charge once; the key is the idempotency key.
 
         Raises:
-            PaymentRefused: the provider refused this payment.
-            PaymentVoided: the payment id was voided.
+            PaymentRefused: the service refused this payment.
+            PaymentVoided: the charge was voided.
             ProviderRequestRejected: it refused the request, and does not name the payment.
             ProviderUnavailable: the answer is none of these and no charge of this amount and currency.
         """
-        expected = {"amount": payment.decimal_amount, "currency": payment.currency}
-        answer = await self._post("/charges", payment, ChargeAnswer, payment.payment_id, expected)
-        return Charge(reference=answer.reference)
+        answer = await self._post("/charges", payment, charge_request(payment), ChargeAnswer, payment.key)
+        return Charge(reference=answer.reference, pending=answer.customer)
+
+    async def authorize(self, payment: PaymentIntent) -> Authorization:
+        """Reserve the amount, once. Raises as `charge`."""
+        answer = await self._post("/authorizations", payment, charge_request(payment), AuthorizationAnswer, payment.key)
+        return Authorization(
+            reference=answer.reference,
+            pending=answer.customer,
+            expires_at=answer.expires_at,
+            multiple_captures=answer.multiple_captures,
+        )
+
+    async def capture(self, capture: CaptureIntent) -> Capture:
+        """Take money from an authorization, once. Raises as `charge`, and `AuthorizationLapsed`."""
+        request = capture_request(capture)
+        answer = await self._post(
+            "/captures", capture.payment, request, CaptureAnswer, capture.key, capture=capture.number
+        )
+        return Capture(reference=answer.reference)
+
+    async def refund(self, refund: RefundIntent) -> Refund:
+        """Return money that was captured, once. Raises as `charge`."""
+        request = refund_request(refund)
+        named = {"refund_id": refund.refund_id, "part": refund.number}
+        answer = await self._post("/refunds", refund.payment, request, RefundAnswer, refund.key, **named)
+        return Refund(reference=answer.reference)
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
-        """Close the payment id to every later charge, and refund what it had charged. Raises as `charge`."""
-        return (await self._post("/voids", payment, VoidAnswer, f"{payment.payment_id}/void")).outcome
+        """Close the charge or the authorization: it can never take money again. Raises as `charge`."""
+        request, key = charge_request(payment), f"{payment.key}/void"
+        with _translate_errors():
+            answer = await self._calls.post(
+                "/voids", request, VoidAnswer, key=key, named=_name(payment), expected={"number": payment.number}
+            )
+        return answer.outcome
 
-    async def refund(self, refund: RefundIntent) -> None:
-        """Refund the whole charge, once. Raises as `charge`."""
-        payment = refund.payment
-        expected = {"amount": payment.decimal_amount, "currency": payment.currency}
-        await self._post("/refunds", payment, RefundAnswer, f"{payment.payment_id}/refund", expected)
+    async def look_up(self, payment: PaymentIntent) -> ProviderPayment | None:
+        """What the service has of a charge or an authorization; None for a 404 that names it. Raises as `charge`."""
+        path, expected = f"/payments/{payment.payment_id}/{payment.number}", {"number": payment.number}
+        try:
+            with _translate_errors():
+                answer = await self._calls.get(path, PaymentAnswer, named=_name(payment), expected=expected)
+        except (PaymentRefused, PaymentVoided) as error:
+            if isinstance(error.__cause__, CallRejected) and error.__cause__.status == _NOT_FOUND:
+                return None
+            raise
+        return answer.payment()
+
+    async def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
+        """Yield what the service created or moved from `since` until before `until`. Raises as `charge`."""
+        query = {"since": _text(since), "until": _text(until)}
+        while True:
+            with _translate_errors():
+                page = await self._calls.get("/payments", PaymentsAnswer, query=query, max_bytes=MAX_PAGE_BYTES)
+            for each in page.payments:
+                yield each.payment()
+            if page.next is None:
+                return
+            query["cursor"] = page.next
 
     async def _post(
         self,
         path: str,
         payment: PaymentIntent,
+        request: PaymentRequest,
         model: type[Answer],
         key: str,
-        expected: Mapping[str, object] | None = None,
+        **expected: object,
     ) -> Answer:
-        request = PaymentRequest(**dict(payment) | {"amount": str(payment.decimal_amount)})
-        named = ("payment_id", payment.payment_id)
+        """Post a call whose answer repeats number, amount and currency of its request."""
+        money = {"number": request.number, "amount": Decimal(request.amount), "currency": request.currency}
         with _translate_errors():
-            return await self._calls.post(path, request, model, key=key, named=named, expected=expected)
+            return await self._calls.post(
+                path, request, model, key=key, named=_name(payment), expected=money | expected
+            )
+
+
+def _name(payment: PaymentIntent) -> tuple[str, object]:
+    return "payment_id", payment.payment_id
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
 
 
 @contextmanager
@@ -113,4 +177,6 @@ def _translate_errors() -> Iterator[None]:
     except CallRejected as error:
         if not error.named:
             raise ProviderRequestRejected(str(error)) from error
-        raise (PaymentVoided if error.status == _VOIDED else PaymentRefused)(str(error)) from error
+        if error.status == _VOIDED:
+            raise PaymentVoided(str(error)) from error
+        raise (AuthorizationLapsed if error.code == LAPSED_CODE else PaymentRefused)(str(error)) from error

@@ -209,7 +209,7 @@ class SimulatedPayments(SimulatedProvider[PaymentLedger]):
 
 
 def course_of(payment: PaymentIntent) -> Course:
-    """What becomes of a payment, by its method or else by the prefix of its id."""
+    """The course of a payment, by its method or else by the prefix of its id."""
     name, _, delay = payment.method.partition(":")
     if payment.method:
         case = CASES.get(name)

@@ -71,7 +71,7 @@ class Books:
         Args:
             kind: `charge` or `authorize`.
             payment: to charge or to authorize.
-            course: what becomes of a new one.
+            course: of a new one.
 
         Raises:
             PaymentRefused: the key was used with other content.
@@ -107,7 +107,7 @@ class Books:
             case ProviderStatus.VOIDED:
                 raise PaymentVoided(f"payment {payment.key} was voided")
             case state if state == _LAPSED:
-                raise AuthorizationLapsed(f"the authorization {payment.key} lapsed at {row['expires_at']}")
+                raise AuthorizationLapsed(f"the authorization {payment.key} has lapsed")
             case ProviderStatus.AUTHORIZED if not row["refuses_captures"]:
                 pass
             case state:

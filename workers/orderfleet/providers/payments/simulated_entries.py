@@ -59,7 +59,7 @@ MOVEMENTS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """What becomes of a charge or an authorization."""
+    """How a charge or an authorization develops after its request."""
 
     decided_in: timedelta | None = None
     """How long it is pending; None decides at once."""

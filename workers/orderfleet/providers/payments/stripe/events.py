@@ -1,0 +1,148 @@
+"""The events of Stripe's webhooks: their signatures, and what they say of a payment.
+
+An event may come late, repeatedly, and before an earlier one. So it is read as facts with keys, which are recorded
+once, and never as an order to do something (https://docs.stripe.com/webhooks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import stripe
+
+from orderfleet.domain.errors import InvalidWebhook, ProviderUnavailable
+from orderfleet.domain.payment import Movement, MovementKind, PaymentUpdate
+from orderfleet.providers.connections import read_tokens
+from orderfleet.providers.http_answers import json_object, printable_line
+from orderfleet.providers.payments.stripe import movements, objects
+from orderfleet.providers.payments.stripe.amounts import from_stripe
+from orderfleet.providers.payments.stripe.objects import StripeDispute, StripeIntent, StripeRefund, read
+
+TOLERANCE_SECONDS: Final = 300
+"""Age of a signature at most, so that a recorded request can't be sent again later."""
+
+
+class StripeEvents:
+    """Reads the requests of Stripe's webhooks.
+
+    Args:
+        secrets_file: the endpoint's signing secrets, one a line: two while they are rotated. Read for every request.
+
+    Raises:
+        InvalidProviderFile: the file can't be read or is invalid.
+    """
+
+    def __init__(self, secrets_file: Path) -> None:
+        self._secrets_file = secrets_file
+        read_tokens(secrets_file)
+
+    def read(self, body: bytes, signature: str) -> PaymentUpdate | None:
+        """Return what an event says of a payment.
+
+        Args:
+            body: of the request, unchanged.
+            signature: its header `Stripe-Signature`.
+
+        Returns:
+            None for an event that says nothing of a charge or an authorization of ours.
+
+        Raises:
+            InvalidWebhook: the signature is wrong or too old, or the body is no event.
+            InvalidProviderFile: the file of the secrets can't be read or is invalid.
+        """
+        if not any(_is_signed(body, signature, secret) for secret in read_tokens(self._secrets_file)):
+            raise InvalidWebhook("the signature in Stripe-Signature is wrong or too old; check the signing secret")
+        event = json_object(body)
+        kind, created, content = event.get("type"), event.get("created"), (event.get("data") or {}).get("object")
+        if not isinstance(kind, str) or not isinstance(created, int) or not isinstance(content, dict):
+            raise InvalidWebhook("the body is no event of Stripe: it has no type, creation time and object")
+        reader = _READERS.get(kind)
+        if reader is None:
+            return None
+        try:
+            update = reader(content, datetime.fromtimestamp(created, UTC))
+        except ProviderUnavailable as error:
+            raise InvalidWebhook(f"the object of the event {printable_line(kind)} can't be read: {error}") from error
+        return None if update is None else update.model_copy(update={"event": kind})
+
+
+def _is_signed(body: bytes, signature: str, secret: str) -> bool:
+    try:
+        stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE_SECONDS)
+    except (stripe.SignatureVerificationError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _of_intent(intent: StripeIntent, moved: Iterable[Movement]) -> PaymentUpdate | None:
+    if not intent.is_ours:
+        return None
+    return PaymentUpdate(
+        reference=intent.id,
+        payment_id=intent.metadata[objects.PAYMENT_ID],
+        number=intent.number,
+        currency=intent.currency.upper(),
+        movements=tuple(moved),
+        decided=True,
+    )
+
+
+def _captured(content: Mapping[str, Any], at: datetime) -> PaymentUpdate | None:
+    intent = read(StripeIntent, content)
+    return _of_intent(intent, movements.captures(intent, at)) if intent.is_ours else None
+
+
+def _decided(content: Mapping[str, Any], _at: datetime) -> PaymentUpdate | None:
+    return _of_intent(read(StripeIntent, content), ())
+
+
+def _refund(content: Mapping[str, Any], _at: datetime) -> PaymentUpdate | None:
+    refund = read(StripeRefund, content)
+    key = refund.metadata.get(objects.KEY, "")
+    if refund.payment_intent is None or (key and not refund.failed):
+        # The refund's workflow records that it was accepted.
+        return None
+    return PaymentUpdate(
+        reference=refund.payment_intent,
+        payment_id=refund.metadata.get(objects.PAYMENT_ID) or None,
+        number=objects.number_in(refund.metadata) or 1,
+        currency=refund.currency.upper(),
+        movements=tuple(movements.refund_movements([refund], refund.currency.upper())),
+    )
+
+
+def _disputed(kind: MovementKind) -> Callable[[Mapping[str, Any], datetime], PaymentUpdate | None]:
+    def update(content: Mapping[str, Any], at: datetime) -> PaymentUpdate | None:
+        dispute = read(StripeDispute, content)
+        if dispute.payment_intent is None:
+            return None
+        currency = dispute.currency.upper()
+        amount = from_stripe(dispute.amount, currency)
+        return PaymentUpdate(
+            reference=dispute.payment_intent,
+            currency=currency,
+            movements=(Movement(kind=kind, reference=dispute.id, amount=amount, at=at),),
+        )
+
+    return update
+
+
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any], datetime], PaymentUpdate | None]]] = {
+    "payment_intent.succeeded": _captured,
+    "payment_intent.amount_capturable_updated": _decided,
+    "payment_intent.payment_failed": _decided,
+    "payment_intent.canceled": _decided,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
+    "charge.refund.updated": _refund,
+    "charge.dispute.funds_withdrawn": _disputed(MovementKind.CHARGED_BACK),
+    "charge.dispute.funds_reinstated": _disputed(MovementKind.CHARGE_BACK_REVERSED),
+}
+"""Events that are read; all others are accepted and ignored. An inquiry withdraws no funds, so it is none of them."""
+
+EVENTS: Final = tuple(_READERS)
+"""Names of the events to send."""
