@@ -114,7 +114,7 @@ begin
         end if;
     end loop;
     perform record_progress(of_order, progress, true);
-    return refund_summary((select payments from payments where payment_id = of_payment), of_refund);
+    return '{"is_new": true}' || refund_summary((select payments from payments where payment_id = of_payment), of_refund);
 end;
 $$;
 

@@ -1,3 +1,401 @@
+CREATE TABLE public.payments (
+    payment_id text NOT NULL,
+    order_id text NOT NULL,
+    status text NOT NULL,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    reference text,
+    capture text DEFAULT 'immediate'::text NOT NULL,
+    method text DEFAULT ''::text NOT NULL,
+    intent text DEFAULT 'open'::text NOT NULL,
+    pending jsonb,
+    authorized bigint DEFAULT 0 NOT NULL,
+    released bigint DEFAULT 0 NOT NULL,
+    captured bigint DEFAULT 0 NOT NULL,
+    refunded bigint DEFAULT 0 NOT NULL,
+    charged_back bigint DEFAULT 0 NOT NULL,
+    open_refunds bigint DEFAULT 0 NOT NULL,
+    refunding integer DEFAULT 0 NOT NULL,
+    authorizing integer DEFAULT 0 NOT NULL,
+    fenced_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT payments_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT payments_capture_check CHECK ((capture = ANY (ARRAY['immediate'::text, 'onShipment'::text]))),
+    CONSTRAINT payments_intent_check CHECK ((intent = ANY (ARRAY['open'::text, 'done'::text, 'refused'::text, 'voided'::text]))),
+    CONSTRAINT payments_status_check CHECK ((status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'AUTHORIZED'::text, 'PARTIALLY_CAPTURED'::text, 'CHARGED'::text, 'PARTIALLY_REFUNDED'::text, 'REFUNDING'::text, 'REFUNDED'::text, 'FAILED'::text, 'VOIDED'::text])))
+);
+
+CREATE FUNCTION public.add_payment_entry(p public.payments, of_kind text, of_key text, of_number integer, of_amount bigint, of_currency text, of_source text, of_reference text, happened_at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+    suffix text := '';
+begin
+    if of_currency <> p.currency or exists (
+        select from payment_entries
+        where payment_id = p.payment_id and kind = of_kind and key = of_key
+            and (number, amount) is distinct from (of_number, of_amount)
+    ) then
+        suffix := '#' || md5(of_number || ' ' || of_amount || ' ' || of_currency);
+    end if;
+    insert into payment_entries (payment_id, kind, key, number, amount, currency, source, reference, counts, at)
+    values (p.payment_id, of_kind, of_key || suffix, of_number, of_amount, of_currency, of_source,
+        nullif(of_reference, ''), suffix = '', happened_at)
+    on conflict (payment_id, kind, key) do nothing;
+    return found;
+end;
+$$;
+
+CREATE FUNCTION public.apply_payment_entry() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    e       payment_entries := new;
+    is_first boolean := e.number = 1 and e.kind in ('authorized', 'captured', 'voided');
+begin
+    if not e.counts then
+        return null;
+    end if;
+    if e.kind = 'authorized' then
+        insert into payment_authorizations as a (payment_id, number, amount, reference, state)
+        values (e.payment_id, e.number, e.amount, e.reference, 'authorized')
+        on conflict (payment_id, number) do update
+        set state = 'authorized', reference = coalesce(a.reference, excluded.reference)
+        where a.state in ('open', 'refused');
+    elsif e.kind in ('released', 'voided') then
+        update payment_authorizations set state = 'closed' where payment_id = e.payment_id and number = e.number;
+    elsif e.kind in ('captured', 'refunded') and e.key <> e.payment_id then
+        update payment_intents set status = 'done', ended_at = e.recorded_at
+        where payment_id = e.payment_id and key = e.key and status <> 'done';
+    elsif e.kind = 'refund_reversed' then
+        update payment_intents set status = 'refused', error = 'reversed by the provider', ended_at = e.recorded_at
+        where payment_id = e.payment_id and key = e.key and kind = 'refund';
+    end if;
+    update payments set
+        -- An immediate charge authorizes and captures in one.
+        authorized = authorized + case
+            when e.kind = 'authorized' or e.kind = 'captured' and capture = 'immediate' then e.amount else 0
+        end,
+        released = released + case when e.kind in ('released', 'voided') then e.amount else 0 end,
+        captured = captured + case when e.kind = 'captured' then e.amount else 0 end,
+        refunded = refunded + case e.kind when 'refunded' then e.amount when 'refund_reversed' then -e.amount else 0 end,
+        charged_back = charged_back
+            + case e.kind when 'charged_back' then e.amount when 'charge_back_reversed' then -e.amount else 0 end,
+        intent = case
+            when not is_first or intent = 'done' and e.kind = 'voided' then intent
+            when e.kind = 'voided' then 'voided'
+            else 'done'
+        end,
+        pending = case when e.kind in ('authorized', 'captured', 'voided') then null else pending end,
+        reference = case
+            when e.number = 1 and (e.kind = 'authorized' or e.kind = 'captured' and capture = 'immediate')
+            then coalesce(reference, e.reference) else reference
+        end
+    where payment_id = e.payment_id;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION public.authorization_key(of_payment text, of_number integer) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select case when of_number = 1 then of_payment else of_payment || '/' || of_number end
+$$;
+
+CREATE TABLE public.payment_authorizations (
+    payment_id text NOT NULL,
+    number integer NOT NULL,
+    amount bigint NOT NULL,
+    method text DEFAULT ''::text NOT NULL,
+    reference text,
+    expires_at timestamp with time zone,
+    multiple_captures boolean DEFAULT false NOT NULL,
+    state text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT payment_authorizations_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT payment_authorizations_number_check CHECK ((number >= 1)),
+    CONSTRAINT payment_authorizations_state_check CHECK ((state = ANY (ARRAY['open'::text, 'authorized'::text, 'refused'::text, 'closed'::text])))
+);
+
+CREATE FUNCTION public.authorization_summary(p public.payments, a public.payment_authorizations) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    select jsonb_build_object(
+        'payment_id', p.payment_id, 'order_id', p.order_id, 'currency', p.currency, 'amount', a.amount,
+        'method', a.method, 'number', a.number, 'reference', a.reference)
+$$;
+
+CREATE FUNCTION public.authorization_sums(p public.payments, of_number integer, OUT authorized bigint, OUT captured bigint, OUT released bigint, OUT refunded bigint, OUT open_captures bigint, OUT open_refunds bigint) RETURNS record
+    LANGUAGE sql STABLE
+    AS $$
+    select
+        coalesce(sum(amount) filter (where kind = 'authorized' or kind = 'captured' and p.capture = 'immediate'), 0),
+        coalesce(sum(amount) filter (where kind = 'captured'), 0),
+        coalesce(sum(amount) filter (where kind in ('released', 'voided')), 0),
+        -- Of what was charged back, nothing can be refunded.
+        coalesce(sum(amount) filter (where kind in ('refunded', 'charged_back')), 0)
+            - coalesce(sum(amount) filter (where kind in ('refund_reversed', 'charge_back_reversed')), 0),
+        (select coalesce(sum(amount), 0) from payment_intents
+            where payment_id = p.payment_id and number = of_number and kind = 'capture' and status = 'open'),
+        (select coalesce(sum(amount), 0) from payment_intents
+            where payment_id = p.payment_id and number = of_number and kind = 'refund' and status = 'open')
+    from payment_entries
+    where payment_id = p.payment_id and number = of_number and counts
+$$;
+
+CREATE FUNCTION public.begin_authorization(of_payment text, of_order text, given_method text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    p       payments;
+    a       payment_authorizations;
+    is_new  boolean := false;
+begin
+    select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
+    if not found then
+        return '{"refused": "unknown_payment"}';
+    end if;
+    if p.fenced_at is not null then
+        return jsonb_build_object('refused', 'fenced', 'payment', payment_summary(p));
+    end if;
+    if p.captured >= p.amount then
+        return jsonb_build_object('refused', 'captured', 'payment', payment_summary(p));
+    end if;
+    select * into a from payment_authorizations where payment_id = of_payment order by number desc limit 1;
+    if a.state = 'authorized' then
+        if a.expires_at <= now() and not exists (
+            select from payment_intents
+            where payment_id = of_payment and kind = 'capture' and number = a.number and status = 'open'
+        ) then
+            perform release_authorization(p, a.number);
+        else
+            return jsonb_build_object('refused', 'authorized', 'payment', payment_summary(p));
+        end if;
+    end if;
+    if a.number is null and p.intent = 'open' then -- the first one has no row before its end
+        return jsonb_build_object('refused', 'authorized', 'payment', payment_summary(p));
+    end if;
+    if a.state is distinct from 'open' then
+        insert into payment_authorizations (payment_id, number, amount, method, state)
+        values (of_payment, coalesce(a.number, 1) + 1, p.amount - p.captured, coalesce(nullif(given_method, ''), p.method), 'open')
+        returning * into a;
+        is_new := true;
+    end if;
+    return jsonb_build_object('payment', payment_summary(p), 'is_new', is_new,
+        'authorization', authorization_summary(p, a));
+end;
+$$;
+
+CREATE FUNCTION public.begin_capture(of_payment text, of_order text, given_amount bigint, given_method text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    p       payments;
+    a       payment_authorizations;
+    i       payment_intents;
+    sums    record;
+    wanted  bigint;
+    next    integer;
+    idle    interval;
+begin
+    select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
+    if not found then
+        return '{"refused": "unknown_payment"}';
+    end if;
+    select * into i from payment_intents where payment_id = of_payment and kind = 'capture' and status = 'open';
+    if found then
+        if p.fenced_at is not null then
+            return jsonb_build_object('refused', 'fenced', 'payment', payment_summary(p));
+        end if;
+        if i.amount <> coalesce(given_amount, i.amount) then
+            return jsonb_build_object('refused', 'conflict', 'payment', payment_summary(p));
+        end if;
+        select * into a from payment_authorizations where payment_id = of_payment and number = i.number;
+        next := split_part(substr(i.key, length(of_payment) + 2), '/', 3)::integer;
+        idle := now() - i.asked_at;
+        update payment_intents set asked_at = now() where payment_id = of_payment and key = i.key;
+    else
+        wanted := coalesce(given_amount, p.amount - p.captured);
+        if p.captured >= p.amount and (p.captured > 0 or p.intent = 'done') then
+            return jsonb_build_object('captured', true, 'payment', payment_summary(p));
+        end if;
+        if p.fenced_at is not null then
+            return jsonb_build_object('refused', 'fenced', 'payment', payment_summary(p));
+        end if;
+        if p.captured + wanted > p.amount then
+            return jsonb_build_object('refused', 'too_much', 'payment', payment_summary(p));
+        end if;
+        select * into a from payment_authorizations
+        where payment_id = of_payment and state = 'authorized' order by number desc limit 1;
+        if not found then
+            return jsonb_build_object('refused', 'not_authorized', 'payment', payment_summary(p));
+        end if;
+        if a.expires_at <= now() then
+            return jsonb_build_object('refused', 'lapsed', 'payment', payment_summary(p),
+                'authorization', authorization_summary(p, a));
+        end if;
+        if a.method <> given_method and given_method <> '' then
+            return jsonb_build_object('refused', 'other_method', 'payment', payment_summary(p),
+                'authorization', authorization_summary(p, a));
+        end if;
+        sums := authorization_sums(p, a.number);
+        if sums.captured + wanted > sums.authorized - sums.released then
+            return jsonb_build_object('refused', 'too_much', 'payment', payment_summary(p),
+                'authorization', authorization_summary(p, a));
+        end if;
+        select count(*) + 1 into next from payment_intents
+        where payment_id = of_payment and kind = 'capture' and number = a.number;
+        insert into payment_intents (payment_id, key, kind, number, amount)
+        values (of_payment, of_payment || '/' || a.number || '/capture/' || next, 'capture', a.number, wanted)
+        returning * into i;
+    end if;
+    return jsonb_build_object('payment', payment_summary(p), 'authorization', authorization_summary(p, a),
+        'expires_at', a.expires_at, 'idle', extract(epoch from idle)::float8,
+        'capture', jsonb_build_object('payment', authorization_summary(p, a), 'number', next, 'amount', i.amount));
+end;
+$$;
+
+CREATE FUNCTION public.begin_refund(of_payment text, of_order text, of_refund text, asked jsonb, of_reason text, undo boolean, progress jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    p           payments;
+    old_asked   jsonb;
+    line        jsonb;
+    chosen      int4multirange;
+    part        int4range;
+    lines       jsonb := '[]';
+    steps       numeric;
+    value       numeric := 0;
+    pays        bigint;
+    rest        bigint;
+    a           record;
+    given       bigint;
+begin
+    select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
+    if not found then
+        return '{"refused": "unknown_payment"}';
+    end if;
+    select i.asked into old_asked from payment_intents as i
+    where payment_id = of_payment and kind = 'refund' and refund_id = of_refund limit 1;
+    if found then
+        if old_asked <> asked and not undo then
+            return jsonb_build_object('refused', 'conflict', 'refundable', refundable(p), 'payment', payment_summary(p));
+        end if;
+        return refund_summary(p, of_refund);
+    end if;
+    if undo then
+        update payments set fenced_at = now() where payment_id = of_payment and fenced_at is null returning * into p;
+        select * into p from payments where payment_id = of_payment;
+    elsif p.fenced_at is not null then
+        return jsonb_build_object('refused', 'fenced', 'refundable', refundable(p), 'payment', payment_summary(p));
+    end if;
+
+    if jsonb_typeof(asked -> 'lines') = 'array' then
+        for line in select * from jsonb_array_elements(asked -> 'lines') loop
+            chosen := free_pieces(of_payment, line ->> 'line', (line ->> 'pieces')::integer, (line ->> 'qty')::integer);
+            if chosen is null then
+                return jsonb_build_object('refused', 'pieces', 'line', line ->> 'line', 'refundable', refundable(p),
+                    'payment', payment_summary(p));
+            end if;
+            steps := div((line ->> 'amount')::numeric, (line ->> 'step')::numeric);
+            for part in select unnest(chosen) loop
+                -- `pieces_value` in Python is the same.
+                value := value + (line ->> 'step')::numeric * (
+                    div(steps * upper(part), (line ->> 'pieces')::numeric)
+                    - div(steps * lower(part), (line ->> 'pieces')::numeric));
+                lines := lines || jsonb_build_object('line', line ->> 'line', 'start', lower(part), 'end', upper(part));
+            end loop;
+        end loop;
+    else
+        value := coalesce((asked ->> 'amount')::numeric, refundable(p));
+        if value > refundable(p) then
+            return jsonb_build_object('refused', 'too_much', 'refundable', refundable(p), 'payment', payment_summary(p));
+        end if;
+    end if;
+    pays := least(value, refundable(p));
+    if pays = 0 and not undo and p.amount > 0 then
+        return jsonb_build_object('refused', 'too_much', 'refundable', refundable(p), 'payment', payment_summary(p));
+    end if;
+
+    -- The oldest captures first, one part for each authorization.
+    rest := pays;
+    for a in
+        select number from payment_entries
+        where payment_id = of_payment and kind = 'captured' and counts group by number order by number
+    loop
+        given := least(rest, greatest(0, (
+            select s.captured - s.refunded - s.open_refunds from authorization_sums(p, a.number) as s)));
+        if given > 0 then
+            insert into payment_intents (
+                payment_id, key, kind, number, amount, refund_id, asked, lines, shortfall, reason
+            )
+            values (
+                of_payment, of_payment || '/refund/' || of_refund || '/' || a.number, 'refund', a.number, given, of_refund,
+                asked, case when rest = pays then lines else '[]' end, case when rest = pays then value - pays else 0 end,
+                of_reason
+            );
+            rest := rest - given;
+        end if;
+    end loop;
+    perform record_progress(of_order, progress, true);
+    return '{"is_new": true}' || refund_summary((select payments from payments where payment_id = of_payment), of_refund);
+end;
+$$;
+
+CREATE FUNCTION public.claim_payment(of_payment text, of_order text, given jsonb) RETURNS public.payments
+    LANGUAGE plpgsql
+    AS $$
+declare
+    p payments;
+begin
+    select * into p from payments where payment_id = of_payment for no key update;
+    if not found then
+        insert into payments (payment_id, order_id, amount, currency, capture, method)
+        select of_payment, of_order, (given ->> 'amount')::numeric, given ->> 'currency', given ->> 'capture',
+            given ->> 'method'
+        where not exists (select from payment_ids where payment_id = of_payment and order_id <> of_order)
+        on conflict (payment_id) do nothing;
+        select * into p from payments where payment_id = of_payment for no key update;
+    end if;
+    if p.order_id is distinct from of_order then
+        return null;
+    end if;
+    return p;
+end;
+$$;
+
+CREATE FUNCTION public.count_open_authorizations() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update payments set authorizing = open.number
+    from (
+        select count(*) as number
+        from payment_authorizations
+        where payment_id = new.payment_id and number > 1 and state = 'open'
+    ) as open
+    where payment_id = new.payment_id and authorizing <> open.number;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION public.count_open_refunds() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update payments set refunding = open.number, open_refunds = open.amount
+    from (
+        select count(*) as number, coalesce(sum(amount), 0) as amount
+        from payment_intents
+        where payment_id = new.payment_id and kind = 'refund' and status = 'open'
+    ) as open
+    where payment_id = new.payment_id and (refunding, open_refunds) is distinct from (open.number, open.amount);
+    return null;
+end;
+$$;
+
 CREATE FUNCTION public.create_events_partition(of_month date) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -47,6 +445,193 @@ begin
         ' on conflict (order_id, key, received_month) do nothing', name
     );
     execute format('drop table %I', name);
+end;
+$$;
+
+CREATE FUNCTION public.fence_payment(of_payment text, of_order text, given jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    is_new  boolean := not exists (select from payments where payment_id = of_payment);
+    p       payments := claim_payment(of_payment, of_order, given);
+    after   payments;
+    open    jsonb;
+begin
+    if p.payment_id is null then
+        return null;
+    end if;
+    update payments set fenced_at = now() where payment_id = of_payment and fenced_at is null;
+    select * into after from payments where payment_id = of_payment;
+    select coalesce(jsonb_agg(authorization_summary(p, a) order by a.number), '[]') into open
+    from payment_authorizations as a
+    cross join lateral authorization_sums(p, a.number) as s
+    where a.payment_id = of_payment and (a.state <> 'closed' or s.captured > s.refunded + s.open_refunds);
+    if p.capture = 'immediate' or p.intent in ('open', 'refused') then -- the first one, which has no row
+        open := jsonb_build_array(jsonb_build_object(
+            'payment_id', of_payment, 'order_id', of_order, 'currency', p.currency, 'amount', p.amount,
+            'method', p.method, 'number', 1, 'reference', p.reference)) || open;
+    end if;
+    perform record_progress(of_order, '{"seq": 0, "events": []}', is_new or p.status <> after.status);
+    return jsonb_build_object('payment', payment_summary(after), 'open', open, 'refundable', refundable(after));
+end;
+$$;
+
+CREATE FUNCTION public.finish_capture(of_payment text, of_order text, of_key text, given_reference text, given_error text, has_lapsed boolean, progress jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    p       payments;
+    after   payments;
+    i       payment_intents;
+    sums    record;
+begin
+    select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
+    if not found then
+        return null;
+    end if;
+    select * into strict i from payment_intents where payment_id = of_payment and key = of_key;
+    if given_error is null then
+        perform add_payment_entry(p, 'captured', of_key, i.number, i.amount, p.currency, 'order', given_reference, now());
+    else
+        update payment_intents set status = 'refused', error = given_error, ended_at = now()
+        where payment_id = of_payment and key = of_key and status = 'open';
+    end if;
+    if has_lapsed or given_error is null and not exists (
+        select from payment_authorizations where payment_id = of_payment and number = i.number and multiple_captures
+    ) then
+        perform release_authorization(p, i.number);
+    end if;
+    select * into after from payments where payment_id = of_payment;
+    perform record_progress(of_order, progress, p is distinct from after);
+    return jsonb_build_object('moved', p.status <> after.status) || payment_summary(after);
+end;
+$$;
+
+CREATE FUNCTION public.finish_payment(of_payment text, of_order text, given jsonb, progress jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    p           payments := claim_payment(of_payment, of_order, given);
+    of_number   integer := coalesce((given ->> 'number')::integer, 1);
+    of_key      text := authorization_key(of_payment, of_number);
+    after       payments;
+begin
+    if p.payment_id is null then
+        return null;
+    end if;
+    case given ->> 'status'
+    when 'CHARGED' then
+        perform add_payment_entry(p, 'captured', of_key, of_number, (given ->> 'amount')::bigint, p.currency, 'order',
+            given ->> 'reference', now());
+    when 'AUTHORIZED' then
+        insert into payment_authorizations as a (
+            payment_id, number, amount, method, reference, expires_at, multiple_captures, state
+        )
+        values (of_payment, of_number, (given ->> 'amount')::bigint, given ->> 'method', given ->> 'reference',
+            (given ->> 'expires_at')::timestamptz, coalesce((given ->> 'multiple_captures')::boolean, false), 'authorized')
+        on conflict (payment_id, number) do update set
+            reference = coalesce(a.reference, excluded.reference),
+            expires_at = coalesce(a.expires_at, excluded.expires_at),
+            multiple_captures = a.multiple_captures or excluded.multiple_captures;
+        perform add_payment_entry(p, 'authorized', of_key, of_number, (given ->> 'amount')::bigint, p.currency, 'order',
+            given ->> 'reference', now());
+    when 'PENDING' then
+        update payments set pending = given -> 'pending', reference = coalesce(reference, given ->> 'reference')
+        where payment_id = of_payment and of_number = 1 and intent = 'open';
+        update payments set pending = given -> 'pending'
+        where payment_id = of_payment and of_number > 1 and authorizing > 0;
+        update payment_authorizations set reference = coalesce(reference, given ->> 'reference')
+        where payment_id = of_payment and number = of_number and state = 'open';
+    when 'FAILED' then
+        update payments set intent = 'refused' where payment_id = of_payment and of_number = 1 and intent = 'open';
+        update payments set pending = null where payment_id = of_payment and pending is not null;
+        update payment_authorizations set state = 'refused'
+        where payment_id = of_payment and number = of_number and state = 'open';
+    when 'VOIDED' then
+        perform record_void(p, of_number, coalesce(given ->> 'outcome', 'never_charged'));
+    end case;
+    select * into after from payments where payment_id = of_payment;
+    perform record_progress(of_order, progress, p is distinct from after);
+    return jsonb_build_object('moved', p.status <> after.status, 'is_new', false) || payment_summary(after);
+end;
+$$;
+
+CREATE FUNCTION public.finish_refund(of_payment text, of_order text, of_key text, given_reference text, given_error text, progress jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    p       payments;
+    after   payments;
+    i       payment_intents;
+begin
+    select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
+    if not found then
+        return null;
+    end if;
+    select * into strict i from payment_intents where payment_id = of_payment and key = of_key;
+    if given_error is null then
+        perform add_payment_entry(p, 'refunded', of_key, i.number, i.amount, p.currency, 'order', given_reference, now());
+    else
+        update payment_intents set status = 'refused', error = given_error, ended_at = now()
+        where payment_id = of_payment and key = of_key and status = 'open';
+    end if;
+    select * into after from payments where payment_id = of_payment;
+    perform record_progress(of_order, progress, p is distinct from after);
+    return jsonb_build_object('moved', p.status <> after.status) || payment_summary(after);
+end;
+$$;
+
+CREATE FUNCTION public.free_pieces(of_payment text, of_line text, pieces integer, wanted integer) RETURNS int4multirange
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    free    int4multirange;
+    taken   int4multirange := '{}';
+    part    int4range;
+    left_over integer := wanted;
+begin
+    select int4multirange(int4range(0, pieces)) - coalesce(
+        range_agg(int4range((line ->> 'start')::integer, (line ->> 'end')::integer)), '{}')
+    into free
+    from payment_intents
+    cross join jsonb_array_elements(lines) as line
+    where payment_id = of_payment and kind = 'refund' and status <> 'refused' and line ->> 'line' = of_line;
+    for part in select unnest(free) as each order by each desc loop
+        exit when left_over = 0;
+        taken := taken + int4multirange(int4range(greatest(lower(part), upper(part) - left_over), upper(part)));
+        left_over := left_over - least(left_over, upper(part) - lower(part));
+    end loop;
+    return case when left_over = 0 then taken end;
+end;
+$$;
+
+CREATE FUNCTION public.guard_payment_intent() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    p       payments;
+    a       record;
+begin
+    select * into strict p from payments where payment_id = new.payment_id for no key update;
+    a := authorization_sums(p, new.number);
+    if new.kind = 'capture' and (
+        p.fenced_at is not null
+        or a.captured + a.open_captures + new.amount > a.authorized - a.released
+        or p.captured + new.amount + (
+            select coalesce(sum(amount), 0) from payment_intents
+            where payment_id = new.payment_id and kind = 'capture' and status = 'open'
+        ) > p.amount
+    ) then
+        raise exception 'payment %: a capture of % is more than its authorization or its order leaves', p.payment_id,
+            new.amount using errcode = 'check_violation';
+    end if;
+    if new.kind = 'refund' and (
+        new.amount > refundable(p) or new.amount > a.captured - a.refunded - a.open_refunds
+    ) then
+        raise exception 'payment %: a refund of % is more than can be refunded', p.payment_id, new.amount
+            using errcode = 'check_violation';
+    end if;
+    return new;
 end;
 $$;
 
@@ -136,7 +721,62 @@ $$;
 CREATE FUNCTION public.payment_pending(of_step text, payment_status text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    select payment_status in ('INIT', 'REFUNDING') or payment_status = 'CHARGED' and of_step in ('canceled', 'failed')
+    select payment_status in ('INIT', 'PENDING', 'REFUNDING')
+        or payment_status in ('AUTHORIZED', 'PARTIALLY_CAPTURED', 'CHARGED', 'PARTIALLY_REFUNDED')
+            and of_step in ('canceled', 'failed')
+$$;
+
+CREATE FUNCTION public.payment_status(p public.payments) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select case
+        when p.refunding > 0 then 'REFUNDING'
+        when p.captured > 0 then case
+            when p.captured <= p.refunded + p.charged_back then 'REFUNDED'
+            when p.refunded > 0 then 'PARTIALLY_REFUNDED'
+            when p.captured + p.released < p.authorized then 'PARTIALLY_CAPTURED'
+            else 'CHARGED'
+        end
+        when p.amount = 0 and p.intent = 'done' then case when p.fenced_at is null then 'CHARGED' else 'REFUNDED' end
+        when p.released < p.authorized then 'AUTHORIZED'
+        when p.pending is not null then 'PENDING'
+        when p.authorizing > 0 then 'INIT'
+        when p.authorized > 0 or p.intent = 'voided' then 'VOIDED'
+        when p.intent = 'refused' then 'FAILED'
+        else 'INIT'
+    end
+$$;
+
+CREATE FUNCTION public.payment_summary(p public.payments) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    select jsonb_build_object(
+        'payment_id', p.payment_id, 'order_id', p.order_id, 'status', p.status, 'reference', p.reference,
+        'fenced', p.fenced_at is not null,
+        'amounts', jsonb_build_object(
+            'authorized', p.authorized - p.released, 'captured', p.captured, 'refunded', p.refunded)
+    )
+$$;
+
+CREATE FUNCTION public.record_payment_fact(of_payment text, fact jsonb, progress jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    p       payments;
+    after   payments;
+    is_new  boolean;
+begin
+    select * into p from payments where payment_id = of_payment for no key update;
+    if not found then
+        return null;
+    end if;
+    is_new := add_payment_entry(p, fact ->> 'kind', fact ->> 'key', (fact ->> 'number')::integer,
+        (fact ->> 'amount')::bigint, fact ->> 'currency', fact ->> 'source', fact ->> 'reference',
+        (fact ->> 'at')::timestamptz);
+    select * into after from payments where payment_id = of_payment;
+    perform record_progress(p.order_id, progress, is_new);
+    return jsonb_build_object('is_new', is_new, 'moved', p.status <> after.status) || payment_summary(after);
+end;
 $$;
 
 CREATE FUNCTION public.record_progress(of_order text, progress jsonb, changed boolean DEFAULT false) RETURNS boolean
@@ -241,6 +881,82 @@ begin
 end;
 $$;
 
+CREATE FUNCTION public.record_void(p public.payments, of_number integer, outcome text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    of_key  text := authorization_key(p.payment_id, of_number);
+    a       payment_authorizations;
+    sums    record;
+    made    record;
+begin
+    select * into a from payment_authorizations where payment_id = p.payment_id and number = of_number;
+    if outcome = 'refunded' then
+        if p.capture = 'immediate' then
+            select of_key as key, p.amount as amount into made;
+        else
+            select key, amount into made from payment_intents
+            where payment_id = p.payment_id and number = of_number and kind = 'capture' and status = 'open';
+            if not found then
+                select p.payment_id || '/' || of_number || '/capture/1' as key, coalesce(a.amount, p.amount) as amount
+                into made;
+            end if;
+        end if;
+        if (authorization_sums(p, of_number)).captured = 0 then
+            if p.capture <> 'immediate' then
+                perform add_payment_entry(p, 'authorized', of_key, of_number, coalesce(a.amount, p.amount), p.currency,
+                    'order', null, now());
+            end if;
+            perform add_payment_entry(p, 'captured', made.key, of_number, made.amount, p.currency, 'order', null, now());
+        end if;
+        sums := authorization_sums(p, of_number);
+        if sums.captured > sums.refunded + sums.open_refunds then
+            perform add_payment_entry(p, 'refunded', of_key || '/void', of_number,
+                sums.captured - sums.refunded - sums.open_refunds, p.currency, 'order', null, now());
+        end if;
+    end if;
+    update payment_intents set status = 'refused', error = 'voided', ended_at = now()
+    where payment_id = p.payment_id and number = of_number and kind = 'capture' and status = 'open';
+    sums := authorization_sums(p, of_number);
+    -- One that never held or took money gets an entry as well, which closes its payment id.
+    if sums.authorized = 0 or sums.captured + sums.released < sums.authorized then
+        perform add_payment_entry(p, 'voided', of_key || '/void', of_number,
+            sums.authorized - sums.captured - sums.released, p.currency, 'order', null, now());
+    end if;
+    update payment_authorizations set state = 'closed' where payment_id = p.payment_id and number = of_number;
+end;
+$$;
+
+CREATE FUNCTION public.refund_summary(p public.payments, of_refund text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $_$
+    select jsonb_build_object(
+        'refundable', refundable(p),
+        'amount', coalesce(sum(i.amount), 0),
+        'shortfall', coalesce(sum(i.shortfall), 0),
+        'lines', coalesce(jsonb_path_query_array(jsonb_agg(i.lines), '$[*][*]'), '[]'),
+        'status', case
+            when bool_or(i.status = 'open') then 'open' when bool_or(i.status = 'refused') then 'refused' else 'done'
+        end,
+        'parts', coalesce(jsonb_agg(jsonb_build_object(
+            'refund_id', of_refund, 'number', i.number, 'amount', i.amount,
+            'payment', jsonb_build_object(
+                'payment_id', p.payment_id, 'order_id', p.order_id, 'currency', p.currency,
+                'amount', coalesce(a.amount, p.amount), 'method', coalesce(a.method, p.method), 'number', i.number,
+                'reference', coalesce(a.reference, p.reference))
+        ) order by i.number) filter (where i.status = 'open'), '[]'),
+        'payment', payment_summary(p))
+    from payment_intents as i
+    left join payment_authorizations as a on a.payment_id = i.payment_id and a.number = i.number
+    where i.payment_id = p.payment_id and i.kind = 'refund' and i.refund_id = of_refund
+$_$;
+
+CREATE FUNCTION public.refundable(p public.payments) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select greatest(0, p.captured - p.refunded - p.charged_back - p.open_refunds)
+$$;
+
 CREATE FUNCTION public.reject_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -249,6 +965,20 @@ begin
         return null;
     end if;
     raise exception '% is append-only: % refused', tg_table_name, tg_op using errcode = 'restrict_violation';
+end;
+$$;
+
+CREATE FUNCTION public.release_authorization(p public.payments, of_number integer) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    sums record := authorization_sums(p, of_number);
+begin
+    if sums.captured + sums.released < sums.authorized then
+        perform add_payment_entry(p, 'released', authorization_key(p.payment_id, of_number), of_number,
+            sums.authorized - sums.captured - sums.released, p.currency, 'order', null, now());
+    end if;
+    update payment_authorizations set state = 'closed' where payment_id = p.payment_id and number = of_number;
 end;
 $$;
 
@@ -279,6 +1009,112 @@ begin
     return new;
 end;
 $$;
+
+CREATE FUNCTION public.set_payment_reference(of_payment text, of_number integer, given text) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare
+    kept text;
+begin
+    if of_number = 1 then
+        update payments set reference = coalesce(reference, given) where payment_id = of_payment
+        returning reference into kept;
+    else
+        update payment_authorizations set reference = coalesce(reference, given)
+        where payment_id = of_payment and number = of_number
+        returning reference into kept;
+    end if;
+    return kept;
+end;
+$$;
+
+CREATE FUNCTION public.set_payment_status() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    new.status := payment_status(new);
+    if tg_op = 'UPDATE' and new.status <> old.status then
+        new.updated_at := now();
+    end if;
+    return new;
+end;
+$$;
+
+CREATE TABLE public.payment_entries (
+    payment_id text NOT NULL,
+    kind text NOT NULL,
+    key text NOT NULL,
+    number integer DEFAULT 1 NOT NULL,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    source text NOT NULL,
+    reference text,
+    counts boolean DEFAULT true NOT NULL,
+    at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT payment_entries_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT payment_entries_kind_check CHECK ((kind = ANY (ARRAY['authorized'::text, 'captured'::text, 'released'::text, 'voided'::text, 'refunded'::text, 'refund_reversed'::text, 'charged_back'::text, 'charge_back_reversed'::text]))),
+    CONSTRAINT payment_entries_source_check CHECK ((source = ANY (ARRAY['order'::text, 'webhook'::text, 'reconciliation'::text])))
+);
+
+CREATE TABLE public.payment_intents (
+    payment_id text NOT NULL,
+    key text NOT NULL,
+    kind text NOT NULL,
+    number integer DEFAULT 1 NOT NULL,
+    amount bigint NOT NULL,
+    status text DEFAULT 'open'::text NOT NULL,
+    refund_id text,
+    asked jsonb DEFAULT '{}'::jsonb NOT NULL,
+    lines jsonb DEFAULT '[]'::jsonb NOT NULL,
+    shortfall bigint DEFAULT 0 NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    asked_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT payment_intents_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT payment_intents_kind_check CHECK ((kind = ANY (ARRAY['capture'::text, 'refund'::text]))),
+    CONSTRAINT payment_intents_status_check CHECK ((status = ANY (ARRAY['open'::text, 'done'::text, 'refused'::text])))
+);
+
+CREATE VIEW public.derived_payments AS
+ SELECT derived.payment_id,
+    public.payment_status(derived.*) AS status,
+    derived.authorized,
+    derived.released,
+    derived.captured,
+    derived.refunded,
+    derived.charged_back,
+    derived.open_refunds,
+    derived.refunding,
+    derived.authorizing
+   FROM ((((public.payments stored
+     CROSS JOIN LATERAL ( SELECT COALESCE(sum(payment_entries.amount) FILTER (WHERE ((payment_entries.kind = 'authorized'::text) OR ((payment_entries.kind = 'captured'::text) AND (stored.capture = 'immediate'::text)))), (0)::numeric) AS authorized,
+            COALESCE(sum(payment_entries.amount) FILTER (WHERE (payment_entries.kind = ANY (ARRAY['released'::text, 'voided'::text]))), (0)::numeric) AS released,
+            COALESCE(sum(payment_entries.amount) FILTER (WHERE (payment_entries.kind = 'captured'::text)), (0)::numeric) AS captured,
+            COALESCE(sum(
+                CASE payment_entries.kind
+                    WHEN 'refunded'::text THEN payment_entries.amount
+                    WHEN 'refund_reversed'::text THEN (- payment_entries.amount)
+                    ELSE NULL::bigint
+                END), (0)::numeric) AS refunded,
+            COALESCE(sum(
+                CASE payment_entries.kind
+                    WHEN 'charged_back'::text THEN payment_entries.amount
+                    WHEN 'charge_back_reversed'::text THEN (- payment_entries.amount)
+                    ELSE NULL::bigint
+                END), (0)::numeric) AS charged_back
+           FROM public.payment_entries
+          WHERE ((payment_entries.payment_id = stored.payment_id) AND payment_entries.counts)) e)
+     CROSS JOIN LATERAL ( SELECT COALESCE(sum(payment_intents.amount), (0)::numeric) AS open_refunds,
+            count(*) AS refunding
+           FROM public.payment_intents
+          WHERE ((payment_intents.payment_id = stored.payment_id) AND (payment_intents.kind = 'refund'::text) AND (payment_intents.status = 'open'::text))) i)
+     CROSS JOIN LATERAL ( SELECT count(*) AS authorizing
+           FROM public.payment_authorizations
+          WHERE ((payment_authorizations.payment_id = stored.payment_id) AND (payment_authorizations.number > 1) AND (payment_authorizations.state = 'open'::text))) a)
+     CROSS JOIN LATERAL jsonb_populate_record(stored.*, jsonb_build_object('authorized', e.authorized, 'released', e.released, 'captured', e.captured, 'refunded', e.refunded, 'charged_back', e.charged_back, 'open_refunds', i.open_refunds, 'refunding', i.refunding, 'authorizing', a.authorizing)) derived(payment_id, order_id, status, amount, currency, reference, capture, method, intent, pending, authorized, released, captured, refunded, charged_back, open_refunds, refunding, authorizing, fenced_at, created_at, updated_at));
 
 CREATE TABLE public.events (
     order_id text NOT NULL,
@@ -311,6 +1147,17 @@ CREATE TABLE public.events_default (
     detail jsonb DEFAULT '{}'::jsonb CONSTRAINT events_detail_not_null NOT NULL,
     received_month date CONSTRAINT events_received_month_not_null NOT NULL
 );
+
+CREATE VIEW public.open_authorizations_by_day AS
+ SELECT ((a.created_at AT TIME ZONE 'utc'::text))::date AS day,
+    p.currency,
+    count(*) AS payments,
+    sum(((s.authorized - s.captured) - s.released)) AS amount
+   FROM ((public.payments p
+     JOIN public.payment_authorizations a ON ((a.payment_id = p.payment_id)))
+     CROSS JOIN LATERAL public.authorization_sums(p.*, a.number) s(authorized, captured, released, refunded, open_captures, open_refunds))
+  WHERE ((p.authorized > (p.captured + p.released)) AND (s.authorized > (s.captured + s.released)))
+  GROUP BY (((a.created_at AT TIME ZONE 'utc'::text))::date), p.currency;
 
 CREATE TABLE public.order_references (
     reference text NOT NULL,
@@ -358,23 +1205,64 @@ CREATE TABLE public.orders (
     CONSTRAINT orders_step_check CHECK ((step = ANY (ARRAY['receive'::text, 'validate'::text, 'manual_review'::text, 'charge'::text, 'shipping'::text, 'shipped'::text, 'delivered'::text, 'canceled'::text, 'failed'::text])))
 );
 
+CREATE VIEW public.payment_discrepancies AS
+ SELECT payments.payment_id,
+    payments.order_id,
+    'captured_more_than_authorized'::text AS kind,
+    ((payments.captured + payments.released) - payments.authorized) AS amount,
+    payments.currency
+   FROM public.payments
+  WHERE ((payments.captured + payments.released) > payments.authorized)
+UNION ALL
+ SELECT payments.payment_id,
+    payments.order_id,
+    'captured_more_than_ordered'::text AS kind,
+    (payments.captured - payments.amount) AS amount,
+    payments.currency
+   FROM public.payments
+  WHERE (payments.captured > payments.amount)
+UNION ALL
+ SELECT payments.payment_id,
+    payments.order_id,
+    'returned_more_than_captured'::text AS kind,
+    ((payments.refunded + payments.charged_back) - payments.captured) AS amount,
+    payments.currency
+   FROM public.payments
+  WHERE ((payments.refunded + payments.charged_back) > payments.captured)
+UNION ALL
+ SELECT e.payment_id,
+    p.order_id,
+    'contradicting_entry'::text AS kind,
+    e.amount,
+    e.currency
+   FROM (public.payment_entries e
+     JOIN public.payments p ON ((p.payment_id = e.payment_id)))
+  WHERE (NOT e.counts);
+
 CREATE TABLE public.payment_ids (
     payment_id text NOT NULL,
     order_id text NOT NULL
 );
 
-CREATE TABLE public.payments (
-    payment_id text NOT NULL,
-    order_id text NOT NULL,
-    status text NOT NULL,
-    amount bigint NOT NULL,
-    currency text NOT NULL,
-    reference text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT payments_amount_check CHECK ((amount >= 0)),
-    CONSTRAINT payments_status_check CHECK ((status = ANY (ARRAY['INIT'::text, 'CHARGED'::text, 'FAILED'::text, 'VOIDED'::text, 'REFUNDING'::text, 'REFUNDED'::text])))
-);
+CREATE VIEW public.payment_totals_by_day AS
+ SELECT ((at AT TIME ZONE 'utc'::text))::date AS day,
+    currency,
+    COALESCE(sum(amount) FILTER (WHERE (kind = 'captured'::text)), (0)::numeric) AS captured,
+    COALESCE(sum(
+        CASE kind
+            WHEN 'refunded'::text THEN amount
+            WHEN 'refund_reversed'::text THEN (- amount)
+            ELSE NULL::bigint
+        END), (0)::numeric) AS refunded,
+    COALESCE(sum(
+        CASE kind
+            WHEN 'charged_back'::text THEN amount
+            WHEN 'charge_back_reversed'::text THEN (- amount)
+            ELSE NULL::bigint
+        END), (0)::numeric) AS charged_back
+   FROM public.payment_entries
+  WHERE (counts AND (kind <> ALL (ARRAY['authorized'::text, 'released'::text, 'voided'::text])))
+  GROUP BY (((at AT TIME ZONE 'utc'::text))::date), currency;
 
 CREATE VIEW public.pending_payments AS
  SELECT payments.payment_id,
@@ -384,7 +1272,7 @@ CREATE VIEW public.pending_payments AS
     payments.currency,
     payments.updated_at AS since
    FROM public.payments
-  WHERE (payments.status = ANY (ARRAY['INIT'::text, 'REFUNDING'::text]))
+  WHERE (payments.status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'REFUNDING'::text]))
 UNION ALL
  SELECT p.payment_id,
     o.order_id,
@@ -394,7 +1282,7 @@ UNION ALL
     GREATEST(p.updated_at, o.completed_at) AS since
    FROM (public.orders o
      JOIN public.payments p ON (((p.payment_id = o.payment_id) AND (p.order_id = o.order_id))))
-  WHERE (o.refund_pending AND (p.status <> ALL (ARRAY['INIT'::text, 'REFUNDING'::text])) AND public.payment_pending(o.step, p.status));
+  WHERE (o.refund_pending AND (p.status <> ALL (ARRAY['INIT'::text, 'PENDING'::text, 'REFUNDING'::text])) AND public.payment_pending(o.step, p.status));
 
 CREATE TABLE public.shipments (
     shipment_id text NOT NULL,
@@ -441,12 +1329,47 @@ CREATE VIEW public.recorded_orders AS
     o.customer_email,
     o.reference,
     o.hold,
-    o.payment_pending
+    o.payment_pending,
+    (p.authorized - p.released) AS authorized,
+    p.captured,
+    p.refunded
    FROM ((public.orders o
      LEFT JOIN public.payments p ON (((p.payment_id = o.payment_id) AND (p.order_id = o.order_id))))
      CROSS JOIN LATERAL ( SELECT COALESCE(jsonb_agg(jsonb_build_object('id', shipments.shipment_id, 'status', shipments.status, 'carrier', shipments.carrier, 'tracking_number', shipments.tracking_number, 'attempts', shipments.attempts, 'dispatch_failed_reason', shipments.dispatch_failed_reason) ORDER BY shipments.attempt), '[]'::jsonb) AS shipments
            FROM public.shipments
           WHERE (shipments.order_id = o.order_id)) s);
+
+CREATE VIEW public.recorded_payments AS
+ SELECT p.payment_id,
+    p.order_id,
+    p.status,
+    p.capture,
+    p.method,
+    p.amount,
+    p.currency,
+    p.reference,
+    p.pending,
+    (p.authorized - p.released) AS authorized,
+    p.captured,
+    p.refunded,
+    p.charged_back,
+    p.open_refunds,
+    public.refundable(p.*) AS refundable,
+    p.fenced_at,
+    p.created_at,
+    p.updated_at,
+    o.created_at AS ordered_at,
+    ( SELECT COALESCE(jsonb_agg((to_jsonb(a.*) - 'payment_id'::text) ORDER BY a.number), '[]'::jsonb) AS "coalesce"
+           FROM public.payment_authorizations a
+          WHERE (a.payment_id = p.payment_id)) AS authorizations,
+    ( SELECT COALESCE(jsonb_agg((to_jsonb(e.*) - 'payment_id'::text) ORDER BY e.recorded_at, e.at, e.key), '[]'::jsonb) AS "coalesce"
+           FROM public.payment_entries e
+          WHERE (e.payment_id = p.payment_id)) AS entries,
+    ( SELECT COALESCE(jsonb_agg((to_jsonb(i.*) - 'payment_id'::text) ORDER BY i.created_at, i.key), '[]'::jsonb) AS "coalesce"
+           FROM public.payment_intents i
+          WHERE (i.payment_id = p.payment_id)) AS intents
+   FROM (public.payments p
+     JOIN public.orders o ON ((o.order_id = p.order_id)));
 
 CREATE TABLE public.schema_migrations (
     number integer NOT NULL,
@@ -474,8 +1397,17 @@ ALTER TABLE ONLY public.order_references
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (order_id);
 
+ALTER TABLE ONLY public.payment_authorizations
+    ADD CONSTRAINT payment_authorizations_pkey PRIMARY KEY (payment_id, number);
+
+ALTER TABLE ONLY public.payment_entries
+    ADD CONSTRAINT payment_entries_pkey PRIMARY KEY (payment_id, kind, key);
+
 ALTER TABLE ONLY public.payment_ids
     ADD CONSTRAINT payment_ids_pkey PRIMARY KEY (payment_id);
+
+ALTER TABLE ONLY public.payment_intents
+    ADD CONSTRAINT payment_intents_pkey PRIMARY KEY (payment_id, key);
 
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_pkey PRIMARY KEY (payment_id);
@@ -511,15 +1443,27 @@ CREATE INDEX orders_to_prune ON public.orders USING btree (completed_at) WHERE (
 
 CREATE INDEX orders_unfinished ON public.orders USING btree (order_id) WHERE (completed_at IS NULL);
 
-CREATE INDEX payments_pending ON public.payments USING btree (status, updated_at) WHERE (status = ANY (ARRAY['INIT'::text, 'REFUNDING'::text]));
+CREATE INDEX payments_pending ON public.payments USING btree (status, updated_at) WHERE (status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'REFUNDING'::text]));
 
 ALTER INDEX public.events_order_id_key_received_month_key ATTACH PARTITION public.events_default_order_id_key_received_month_key;
+
+CREATE TRIGGER apply_payment_entry AFTER INSERT ON public.payment_entries FOR EACH ROW EXECUTE FUNCTION public.apply_payment_entry();
+
+CREATE TRIGGER count_open_authorizations AFTER INSERT OR UPDATE ON public.payment_authorizations FOR EACH ROW WHEN ((new.number > 1)) EXECUTE FUNCTION public.count_open_authorizations();
+
+CREATE TRIGGER count_open_refunds AFTER INSERT OR UPDATE ON public.payment_intents FOR EACH ROW WHEN ((new.kind = 'refund'::text)) EXECUTE FUNCTION public.count_open_refunds();
 
 CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.events FOR EACH STATEMENT EXECUTE FUNCTION public.reject_change();
 
 CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.events_default FOR EACH STATEMENT EXECUTE FUNCTION public.reject_change();
 
+CREATE TRIGGER guard_payment_intent BEFORE INSERT ON public.payment_intents FOR EACH ROW EXECUTE FUNCTION public.guard_payment_intent();
+
+CREATE TRIGGER payment_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.payment_entries FOR EACH STATEMENT EXECUTE FUNCTION public.reject_change();
+
 CREATE TRIGGER set_order_version BEFORE INSERT OR UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION public.set_order_version();
+
+CREATE TRIGGER set_payment_status BEFORE INSERT OR UPDATE ON public.payments FOR EACH ROW EXECUTE FUNCTION public.set_payment_status();
 
 ALTER TABLE public.events
     ADD CONSTRAINT events_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
@@ -527,8 +1471,17 @@ ALTER TABLE public.events
 ALTER TABLE ONLY public.order_references
     ADD CONSTRAINT order_references_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
 
+ALTER TABLE ONLY public.payment_authorizations
+    ADD CONSTRAINT payment_authorizations_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES public.payments(payment_id);
+
+ALTER TABLE ONLY public.payment_entries
+    ADD CONSTRAINT payment_entries_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES public.payments(payment_id);
+
 ALTER TABLE ONLY public.payment_ids
     ADD CONSTRAINT payment_ids_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
+
+ALTER TABLE ONLY public.payment_intents
+    ADD CONSTRAINT payment_intents_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES public.payments(payment_id);
 
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);

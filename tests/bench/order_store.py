@@ -19,7 +19,7 @@ import asyncpg
 from bench.contenders import ITEMS
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
-from orderfleet.domain.transitions import PAYMENT_TRANSITIONS, SHIPMENT_TRANSITIONS, origins
+from orderfleet.domain.transitions import shipment_origins
 from orderfleet.store.encoding import as_json
 from orderfleet.store.migrate import migrate
 from orderfleet.store.pool import statement
@@ -142,11 +142,14 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
     def parcel(status: ShipmentStatus, kind: EventKind) -> tuple[object, ...]:
         event = AuditEvent(key=kind, kind=kind, step=Step.SHIPPING, at=now)
         return (
-            *(shipment, order_id, 1, status, "carrier", "track", 1, None, origins(SHIPMENT_TRANSITIONS, status)),
+            *(shipment, order_id, 1, status, "carrier", "track", 1, None, shipment_origins(status)),
             as_json([event]),
         )
 
     received = progress(1, Step.RECEIVE, EventKind.RECEIVED)
+    finish = {"number": 1, "amount": 1, "currency": "USD", "method": "", "capture": "immediate", "reference": "ref"}
+    finished = json.dumps(finish | {"status": PaymentStatus.CHARGED})
+    begun = progress(3, Step.CHARGE, EventKind.CHARGE_STARTED)
     charged = progress(4, Step.SHIPPING, EventKind.CHARGED)
     return [
         (
@@ -158,13 +161,13 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
             ),
         ),
         ("record", (order_id, progress(2, Step.CHARGE, EventKind.VALIDATED, EventKind.APPROVED))),
-        ("begin_payment", (payment, order_id, 1, "USD", progress(3, Step.CHARGE, EventKind.CHARGE_STARTED))),
+        (
+            "begin_payment",
+            (payment, order_id, 1, "USD", progress(3, Step.CHARGE, EventKind.CHARGE_STARTED), "immediate", ""),
+        ),
         (
             "finish_payment",
-            (
-                *(payment, order_id, PaymentStatus.CHARGED, 1, "USD", "ref"),
-                *(origins(PAYMENT_TRANSITIONS, PaymentStatus.CHARGED), charged),
-            ),
+            (payment, order_id, finished, charged),
         ),
         ("record_shipment", parcel(ShipmentStatus.PREPARED, EventKind.PACKAGE_PREPARED)),
         ("record_shipment", parcel(ShipmentStatus.DISPATCHED, EventKind.DISPATCHED)),

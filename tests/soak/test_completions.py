@@ -12,7 +12,7 @@ from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites
 from soak.completions import Completions, track_completions
-from support.sample_rows import AT, payment, progress, receive, sample_order
+from support.sample_rows import AT, CHARGE, payment, progress, receive, refund, sample_order
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def test_wait_for_order_with_pending_refund_ends_after_the_refund(
     for order_id in ("shipped", "canceled"):
         await receive(record, sample_order(order_id))
         await record.begin_payment(payment(order_id))
-        await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, "ch_1")
+        await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, CHARGE)
     await record.record("canceled", progress(2, Step.CANCELED, completed_at=AT))
     assert not shipped.done()
     await record.record("shipped", progress(2, Step.SHIPPED, completed_at=AT))
@@ -42,8 +42,7 @@ async def test_wait_for_order_with_pending_refund_ends_after_the_refund(
         assert await shipped
         # Both are polled together, and this one's step ended first.
         assert not canceled.done()
-        for status in (PaymentStatus.REFUNDING, PaymentStatus.REFUNDED):
-            await record.finish_payment(payment("canceled"), status, None)
+        await refund(record, payment("canceled"))
         assert await canceled
 
 

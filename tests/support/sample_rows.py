@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
+
 from orderfleet.domain import names
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
+from orderfleet.domain.ledger import RefundRequest
 from orderfleet.domain.order import Customer, Item, OrderInput
-from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.payment import Charge, PaymentIntent, Refund
 from orderfleet.domain.shipment import ShipmentRecord
-from orderfleet.domain.status import ShipmentStatus, Step
+from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.writes import OrderWrites
 from support.factories import order_input
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
+
+
+CHARGE = Charge(reference="ch_1")
+UNDO = RefundRequest(refund_id=names.ORDER_REFUND)
 
 
 def sample_order(order_id: str = "ord-1", **fields: Any) -> OrderInput:
@@ -72,3 +80,18 @@ async def receive(
         unique_reference=unique_reference,
     )
     return given
+
+
+async def refund(record: OrderWrites, of: PaymentIntent | None = None, *, events: Sequence[AuditEvent] = ()) -> None:
+    """Refund what is left of a payment, as the undo of its order does."""
+    of = of or payment()
+    decision = await record.begin_refund(of.payment_id, of.order_id, UNDO, undo=True, events=events)
+    for part in decision.parts:
+        await record.finish_refund(part, Refund(reference="re_1"), events=events)
+
+
+async def force_payment_status(sql: asyncpg.Connection, order_id: str, status: PaymentStatus | str) -> None:
+    """Set the status of a payment without its ledger, which the database's triggers do not allow."""
+    await sql.execute("set session_replication_role = replica")
+    await sql.execute("update payments set status = $2 where order_id = $1", order_id, status)
+    await sql.execute("reset session_replication_role")

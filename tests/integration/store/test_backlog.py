@@ -19,7 +19,7 @@ from orderfleet.store.pool import Database, statement
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
 from support.polling import eventually
-from support.sample_rows import AT, payment, progress, receive, sample_order
+from support.sample_rows import AT, CHARGE, payment, progress, receive, sample_order
 
 FEW, MANY = 40, 60_000
 """Enough that a plan that reads finished orders reads far more; the right one costs the same at a million."""
@@ -58,7 +58,7 @@ async def test_backlog_counts_unfinished_orders_and_pending_payments_with_the_ol
         await receive(record, sample_order(f"ord-{number}"), progress(1, step))
     await record.begin_payment(payment("ord-2"))
     await record.begin_payment(payment("ord-3"))
-    await record.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, None)
+    await record.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, CHARGE)
     found = {(one.kind, one.key): one for one in await OrderReads(database).backlog()}
     assert {key: one.count for key, one in found.items()} == {
         (BacklogKind.ORDER, "manual_review"): 2,

@@ -24,6 +24,7 @@ from orderfleet.store.erasure import KEPT_DETAIL_KEYS, Erased, NotTheOwner, eras
 from orderfleet.store.migrate import grant_runtime_role as grant
 from support.factories import AUTO
 from support.own_postgres import as_role
+from support.sample_rows import force_payment_status
 from support.scripted_providers import fails
 from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
@@ -131,7 +132,7 @@ async def test_order_with_a_pending_payment_is_neither_pruned_nor_erased(
     """A refund is pending from the end of the order, also before it has begun."""
     order_id = await ship_order(started_fleet)
     connection = await asyncpg.connect(postgres_url)
-    await connection.execute("update payments set status = $2 where order_id = $1", order_id, payment)
+    await force_payment_status(connection, order_id, payment)
     await connection.execute("update orders set step = $2 where order_id = $1", order_id, step)
     await connection.close()
     now = datetime.now(UTC) + timedelta(minutes=1)

@@ -17,7 +17,7 @@ from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from support.own_postgres import as_role
 from support.polling import eventually
-from support.sample_rows import AT, event, payment, progress, receive, shipment
+from support.sample_rows import AT, CHARGE, event, payment, progress, receive, shipment
 
 REAL = event("charged", EventKind.CHARGED, Step.CHARGE, payment="pay-1", amount="31.30")
 FORGED = "insert into events (order_id, key, kind, step, at, detail, received_month)"
@@ -78,7 +78,7 @@ async def test_every_write_records_its_event_in_addition_to_a_conflicting_one(
 ) -> None:
     writes = {
         "begin": lambda one: record.begin_payment(payment(), with_event(2, one)),
-        "finish": lambda one: record.finish_payment(payment(), PaymentStatus.CHARGED, "r", events=[one]),
+        "finish": lambda one: record.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE, events=[one]),
         "shipment": lambda one: record.record_shipment(shipment(ShipmentStatus.PREPARED), [one]),
         "attempt": lambda one: record.attempt_failed("ord-1", "charge", 1, "x", one),
         "orphan": lambda one: PostgresOrphanStore(database).record_compensation(

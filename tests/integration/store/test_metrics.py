@@ -16,7 +16,7 @@ from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from support.metric_samples import metric_changes
-from support.sample_rows import AT, event, payment, progress, receive, sample_order
+from support.sample_rows import AT, CHARGE, event, payment, progress, receive, refund, sample_order
 
 END = AT + timedelta(seconds=90)
 
@@ -66,10 +66,10 @@ async def test_each_payment_status_is_counted_once(record: OrderWrites) -> None:
     await receive(record)
     await record.begin_payment(payment())
     with metric_changes() as samples:
-        for status in (PaymentStatus.CHARGED, PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.REFUNDING):
-            await record.finish_payment(payment(), status, None)
+        for status in (PaymentStatus.CHARGED, PaymentStatus.CHARGED, PaymentStatus.FAILED):
+            await record.finish_payment(payment(), status, CHARGE)
         for _ in range(2):
-            await record.finish_payment(payment(), PaymentStatus.REFUNDED, None)
+            await refund(record)
     payments, refunds = "orderfleet_payments_total", "orderfleet_refunds_total"
     assert samples(payments) == samples(payments, result="charged") == 1
     assert samples(refunds, result="pending") == samples(refunds, result="done") == 1

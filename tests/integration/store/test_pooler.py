@@ -23,7 +23,7 @@ from orderfleet.store.writes import OrderWrites
 from orderfleet_local.stack import ports
 from support.backing import Backing
 from support.polling import eventually
-from support.sample_rows import AT, payment, progress, receive, sample_order
+from support.sample_rows import AT, CHARGE, payment, progress, receive, sample_order
 
 _CONFIGURATION = """
 [databases]
@@ -86,7 +86,7 @@ async def test_transaction_pooler_carries_writes_and_change_feed(postgres_url: s
         async def write(order_id: str) -> None:
             await receive(record, sample_order(order_id))
             await record.begin_payment(payment(order_id))
-            await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, "ch_1")
+            await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, CHARGE)
             await record.record(order_id, progress(2, Step.SHIPPED, completed_at=AT))
 
         await asyncio.gather(*(write(order_id) for order_id in ids))

@@ -14,7 +14,7 @@ from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
 from support.factories import ADDRESS, ELSEWHERE
 from support.polling import eventually
-from support.sample_rows import AT, event, payment, progress, receive, shipment
+from support.sample_rows import AT, CHARGE, UNDO, event, payment, progress, receive, refund, shipment
 
 
 @pytest.fixture(autouse=True)
@@ -163,8 +163,20 @@ async def test_failed_attempt_of_an_ended_order_does_not_change_its_last_error(
 async def test_failed_attempt_after_the_end_is_counted_only_while_a_refund_is_pending(
     record: OrderWrites, reads: OrderReads
 ) -> None:
+    async def charge() -> None:
+        await record.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE)
+
+    async def begin_refund() -> None:
+        await record.begin_refund("pay-ord-1", "ord-1", UNDO, undo=True)
+
+    become = {
+        PaymentStatus.CHARGED: charge,
+        PaymentStatus.REFUNDING: begin_refund,
+        PaymentStatus.REFUNDED: lambda: refund(record),
+    }
+
     async def retries_after(status: PaymentStatus, step: str) -> dict[str, int]:
-        await record.finish_payment(payment(), status, None)
+        await become[status]()
         failed = event(f"run/{step}/1", EventKind.ATTEMPT_FAILED, Step.CANCELED)
         await record.attempt_failed("ord-1", step, 1, "no answer", failed)
         found = await reads.order("ord-1")
@@ -172,7 +184,7 @@ async def test_failed_attempt_after_the_end_is_counted_only_while_a_refund_is_pe
         return found.status.retries
 
     await record.begin_payment(payment())
-    await record.finish_payment(payment(), PaymentStatus.CHARGED, "ch_1")
+    await charge()
     await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
     assert await retries_after(PaymentStatus.CHARGED, "refund") == {"refund": 1}
     assert await retries_after(PaymentStatus.REFUNDING, "void") == {"refund": 1, "void": 1}

@@ -8,6 +8,7 @@ import pytest
 from orderfleet.domain.errors import StoreRejected
 from orderfleet.domain.events import EventKind
 from orderfleet.domain.order import Customer
+from orderfleet.domain.payment import Charge
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
@@ -66,15 +67,17 @@ async def test_rejected_event_of_a_payment_moves_the_payment(record: OrderWrites
     )
     assert began.is_new
     pending = event("o", EventKind.REFUND_PENDING, reason=POISON)
-    assert await record.finish_payment(payment(), PaymentStatus.VOIDED, None, events=[pending]) is PaymentStatus.VOIDED
+    ended = await record.finish_payment(payment(), PaymentStatus.VOIDED, events=[pending])
+    assert ended.status is PaymentStatus.VOIDED
     assert [line.kind for line in await reads.events("ord-1")][1:] == ["received", "refund_pending"]
 
 
 @pytest.mark.usefixtures("refusing")
 async def test_rejected_reference_is_an_error(record: OrderWrites) -> None:
     await receive(record)
+    charge = Charge(reference=POISON)
     with pytest.raises(StoreRejected, match="payments_reference_check"):
-        await record.finish_payment(payment(), PaymentStatus.CHARGED, POISON, progress=progress(2, Step.SHIPPING))
+        await record.finish_payment(payment(), PaymentStatus.CHARGED, charge, progress=progress(2, Step.SHIPPING))
 
 
 @pytest.mark.usefixtures("refusing")

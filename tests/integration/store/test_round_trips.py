@@ -15,7 +15,7 @@ from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.store.writes import OrderWrites
-from support.sample_rows import event, payment, progress, receive, sample_order, shipment
+from support.sample_rows import CHARGE, event, payment, progress, receive, sample_order, shipment
 
 # Frontend messages that the server answers with ReadyForQuery, and Flush (Postgres manual, "Message Formats").
 _WAITS_FOR_ANSWER = frozenset(b"SQH")
@@ -92,7 +92,7 @@ async def test_every_call_is_one_round_trip(counted: Database, proxy: CountingPr
         "record": lambda: record.record("ord-1", progress(next(numbers), Step.CHARGE, "a", "b")),
         "begin_payment": lambda: record.begin_payment(payment(), progress(next(numbers), Step.CHARGE)),
         "finish_payment": lambda: record.finish_payment(
-            payment(), PaymentStatus.CHARGED, "r", progress=progress(next(numbers), Step.CHARGE)
+            payment(), PaymentStatus.CHARGED, CHARGE, progress=progress(next(numbers), Step.CHARGE)
         ),
         "record_shipment": lambda: record.record_shipment(shipment(ShipmentStatus.PREPARED), [failed]),
         "attempt_failed": lambda: record.attempt_failed("ord-1", "charge", next(numbers), "x", failed),

@@ -256,6 +256,8 @@ class RefundDecision(Contract):
     status: IntentStatus = IntentStatus.OPEN
     parts: tuple[RefundIntent, ...] = ()
     """What to ask of the provider: the parts without an answer."""
+    is_new: bool = False
+    """Whether this call accepted it, and no earlier one."""
     payment: PaymentRecord | None = None
 
 

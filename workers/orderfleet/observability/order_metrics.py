@@ -104,7 +104,7 @@ def count_payment(status: PaymentStatus) -> None:
             metrics.PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
         case PaymentStatus.REFUNDING:
             metrics.REFUNDS.labels(result="pending").inc(exemplar=exemplar())
-        case PaymentStatus.REFUNDED:
+        case PaymentStatus.REFUNDED | PaymentStatus.PARTIALLY_REFUNDED:
             metrics.REFUNDS.labels(result="done").inc(exemplar=exemplar())
         case PaymentStatus.INIT:
             pass

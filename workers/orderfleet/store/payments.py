@@ -222,7 +222,10 @@ class PaymentWrites:
             events,
             lambda payload: self._database.fetch(statement("begin_refund"), payment_id, order_id, *texts, payload),
         )
-        return RefundDecision.model_validate_json(rows[0]["answer"])
+        decision = RefundDecision.model_validate_json(rows[0]["answer"])
+        if decision.is_new and decision.parts:
+            order_metrics.count_payment(PaymentStatus.REFUNDING)
+        return decision
 
     async def finish_refund(
         self, refund: RefundIntent, answer: Refund | None, *, error: str = "", events: Sequence[AuditEvent] = ()
