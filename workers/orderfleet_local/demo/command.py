@@ -31,6 +31,7 @@ class Choice(StrEnum):
     ADDRESS = "address"
     REVIEW_TIMEOUT = "review-timeout"
     REFUND = "refund"
+    AUTHORIZE = "authorize"
     FLAKY = "flaky"
     WORKER_CRASH = "worker-crash"
     ALL = "all"
@@ -39,7 +40,8 @@ class Choice(StrEnum):
 _SAMPLE: Final = "deploy/samples/order.yaml"
 _HELP: Final = (
     "`happy`: approved, charged, shipped. `cancel`: canceled in review. `address`: changed in review."
-    " `review-timeout`: not approved in time. `refund`: rejected by the carrier. `flaky`: attempts fail and hang."
+    " `review-timeout`: not approved in time. `refund`: rejected by the carrier."
+    " `authorize`: captured on shipment, after a refusal. `flaky`: attempts fail and hang."
     " `worker-crash`: worker killed during the charge. `all`: one after the other."
 )
 
