@@ -163,7 +163,7 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
         ("record", (order_id, progress(2, Step.CHARGE, EventKind.VALIDATED, EventKind.APPROVED))),
         (
             "begin_payment",
-            (payment, order_id, 1, "USD", progress(3, Step.CHARGE, EventKind.CHARGE_STARTED), "immediate", ""),
+            (payment, order_id, 1, "USD", begun, "immediate", ""),
         ),
         (
             "finish_payment",

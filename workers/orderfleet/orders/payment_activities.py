@@ -151,7 +151,7 @@ class PaymentActivities:
         return await self._provider.authorize(payment)
 
     async def _looked_up(self, payment: PaymentIntent, capture: CaptureMode) -> Charge | None:
-        """What became of a payment that waits for the customer; None if the provider has nothing of it."""
+        """The outcome of a payment that waits for the customer; None if the provider has nothing of it."""
         found = await self._provider.look_up(payment)
         if found is None:
             return None
