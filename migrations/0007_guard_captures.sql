@@ -3,7 +3,7 @@
 
 -- Guard.
 
--- Refuses an intent that would take or return too much, for every statement that inserts it. The functions below decide the same before, and
+-- Refuses an intent that would take or return too much, by any statement. The functions below decide the same before, and
 -- answer with the reason.
 create function guard_payment_intent() returns trigger language plpgsql as $$
 declare

@@ -114,7 +114,7 @@ begin
         end if;
     end loop;
     perform record_progress(of_order, progress, true);
-    return '{"is_new": true}' || refund_summary((select payments from payments where payment_id = of_payment), of_refund);
+    return refund_summary((select payments from payments where payment_id = of_payment), of_refund) || '{"is_new": true}';
 end;
 $$;
 

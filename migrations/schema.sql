@@ -340,7 +340,7 @@ begin
         end if;
     end loop;
     perform record_progress(of_order, progress, true);
-    return '{"is_new": true}' || refund_summary((select payments from payments where payment_id = of_payment), of_refund);
+    return refund_summary((select payments from payments where payment_id = of_payment), of_refund) || '{"is_new": true}';
 end;
 $$;
 
@@ -1442,6 +1442,8 @@ CREATE INDEX orders_refund_pending ON public.orders USING btree (order_id) WHERE
 CREATE INDEX orders_to_prune ON public.orders USING btree (completed_at) WHERE ((completed_at IS NOT NULL) AND (pruned_at IS NULL));
 
 CREATE INDEX orders_unfinished ON public.orders USING btree (order_id) WHERE (completed_at IS NULL);
+
+CREATE INDEX payment_entries_by_time ON public.payment_entries USING brin (at);
 
 CREATE INDEX payments_pending ON public.payments USING btree (status, updated_at) WHERE (status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'REFUNDING'::text]));
 

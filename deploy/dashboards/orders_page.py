@@ -188,9 +188,16 @@ PAGE = Page(
                 Panel(
                     "Refunds",
                     "ops",
-                    "Refunds that became pending or were completed, per second.",
+                    "Refunds that became pending, were completed, or were refused by the payment provider, per second.",
                     [Query(rate("orderfleet_refunds_total", "result"), "{{result}}")],
                     "OrderfleetRefundStuck",
+                ),
+                Panel(
+                    "Refused refunds",
+                    "short",
+                    "Refunds of the last hour that the payment provider refused permanently.",
+                    [Query('sum(increase(orderfleet_refunds_total{result="failed"}[1h]))', "refused")],
+                    "OrderfleetRefundFailed",
                 ),
             ],
         ),

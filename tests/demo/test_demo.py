@@ -15,7 +15,7 @@ from orderfleet_local.stack import paths, processes
 from support.stack_folders import BIN, CHECKOUT, stack_environment
 
 _WARM_SECONDS = 20
-_SCENARIOS = ("happy", "cancel", "address", "review-timeout", "refund", "flaky", "worker-crash")
+_SCENARIOS = ("happy", "cancel", "address", "review-timeout", "refund", "partial-refund", "flaky", "worker-crash")
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("demo")]
 

@@ -181,6 +181,14 @@ CASES = [
     Case("OrderfleetOrdersNotMoving", {AT_RECEIVE % "receive": steady(600)}, {AT_RECEIVE % "validate": steady(601)}),
     Case("OrderfleetRefundStuck", age("refunding", 900), age("refunding", 901)),
     Case("OrderfleetRefundStuck", age("charged", 900), age("charged", 901)),
+    Case(
+        "OrderfleetRefundFailed",
+        {
+            'orderfleet_refunds_total{result="failed"}': steady(3),
+            'orderfleet_refunds_total{result="done"}': rising_by(1),
+        },
+        {'orderfleet_refunds_total{result="failed"}': "3x10 4x80"},
+    ),
     Case("OrderfleetPaymentStuck", age("init", 900), age("init", 901)),
     Case("OrderfleetOrdersHeld", held("capture_unknown", 900), held("capture_unknown", 901)),
     Case("OrderfleetOrdersHeld", held("payment_required", 86400), held("payment_required", 86401)),

@@ -34,6 +34,7 @@ NOT_RUN = {
     "kubectl rollout restart deploy/orderfleet-operator": "it needs a cluster with pods",
     "kubectl logs deploy/orderfleet-operator --since=10m": "it needs a cluster with pods",
     "kubectl logs deploy/orderfleet-orders-worker --since=10m": "it needs a cluster with pods",
+    "orderfleet payments refund ORDER_ID --amount AMOUNT --reason 'again'": "it needs a refused refund",
 }
 """Commands that this test does not run, with the reason."""
 

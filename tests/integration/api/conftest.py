@@ -19,9 +19,12 @@ from orderfleet.api.app import create_app
 from orderfleet.api.dependencies import Readiness, Services
 from orderfleet.api.fanout import Fanout
 from orderfleet.services.orders import OrderService
+from orderfleet.services.payments import PaymentService
+from orderfleet.services.refunds import RefundService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.store.feed import PostgresChangeFeed
+from orderfleet.store.finance import FinanceReads
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from support.factories import order_json
@@ -104,11 +107,16 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
                 unique_reference=api_settings.unique_reference,
                 timeout=request_timeout,
             )
+            ledger = FinanceReads(database)
             fanout = Fanout(PostgresChangeFeed(database))
             app = create_app(
                 Services(
                     api_settings,
                     orders,
+                    PaymentService(orders, ledger, timeout=request_timeout),
+                    RefundService.of(
+                        temporal or temporal_client, orders, ledger, api_settings, timeout=request_timeout
+                    ),
                     Readiness({}),
                     fanout,
                     access,

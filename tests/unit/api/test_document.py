@@ -15,7 +15,9 @@ from orderfleet.settings import Settings
 
 @pytest.fixture
 def app():
-    return create_app(Services(Settings(), orders=None, readiness=Readiness({}), fanout=None))
+    return create_app(
+        Services(Settings(), orders=None, payments=None, refunds=None, readiness=Readiness({}), fanout=None)
+    )
 
 
 @pytest.fixture

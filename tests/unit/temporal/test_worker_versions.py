@@ -10,7 +10,6 @@ from temporalio.common import VersioningBehavior
 
 from orderfleet import __version__
 from orderfleet.orders import worker as orders
-from orderfleet.providers.payments.simulated import SimulatedPayments
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping
 from orderfleet.temporal.worker import WorkerSpec, _version
@@ -19,9 +18,7 @@ NONE: Any = cast("Any", None)
 
 
 def specs(settings: Settings) -> tuple[WorkerSpec, WorkerSpec]:
-    return orders.worker_spec(settings, NONE, SimulatedPayments(), NONE, NONE), shipping.worker_spec(
-        settings, NONE, NONE
-    )
+    return orders.worker_spec(settings, NONE, NONE, NONE, NONE), shipping.worker_spec(settings, NONE, NONE)
 
 
 def test_order_workflows_upgrade_and_shipping_workflows_are_pinned():

@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import orders, payment_retries, problems, shipments, watch, workflow_id_routes
+from orderfleet.api import orders, payment_retries, payments, problems, shipments, watch, workflow_id_routes
 from orderfleet.api.dependencies import Services, probes_router
 from orderfleet.api.middleware import RequestLimits, RequestLog, RequestTelemetry
 
@@ -23,6 +23,11 @@ _DESCRIPTION = (
 _TAGS: Final = [
     {"name": "orders", "description": "Start orders (role `operate`) and read their status (role `read`)."},
     {"name": "changes", "description": "Change a running order (role `operate`)."},
+    {
+        "name": "payments",
+        "description": "The payment of an order with its ledger (role `read`), and refunds (role `operate`), while the"
+        " order runs and after its end.",
+    },
     {
         "name": "by workflow id",
         "description": "The same for callers that store workflow ids: `order-` and the order id.",
@@ -61,6 +66,7 @@ def create_app(services: Services) -> FastAPI:
     for router in (
         orders.router,
         orders.changes_router,
+        payments.router,
         payment_retries.router,
         workflow_id_routes.router,
         shipments.router,
@@ -109,7 +115,10 @@ _READS: Final = (
     _Link("StatusByWorkflow", "get", "/status/{workflow_id}", _BY_WORKFLOW, "The live status, by workflow id."),
     _Link("Events", "get", "/orders/{order_id}/events", _ORDER, "The audit trail."),
     _Link("Watch", "get", "/orders/{order_id}/watch", _ORDER, "The changes as server-sent events."),
+    _Link("Payment", "get", "/orders/{order_id}/payment", _ORDER, "The payment with its ledger."),
 )
+_REFUND: Final = _Link("Refund", "post", "/orders/{order_id}/refunds", _ORDER, "Refund a part of the order.")
+_REFUNDS: Final = _Link("Refunds", "get", "/orders/{order_id}/refunds", _ORDER, "The refunds of the order.")
 _CHANGES: Final = (
     _Link("Approve", "post", "/orders/{order_id}/signals/approve", _ORDER, "Approve the order."),
     _Link("Cancel", "post", "/orders/{order_id}/cancel", _ORDER, "Cancel the order."),
@@ -143,6 +152,9 @@ _AFTER: Final[dict[str, tuple[_Link, ...]]] = {
     "Changed": _READS,
     "SourcedStatus": (*_READS, *_CHANGES, _CARRIER),
     "Orders": _PAGE,
+    "RefundAccepted": (*_READS, _REFUNDS),
+    "Refunds": (*_READS, _REFUND),
+    "PaymentWithLedger": (_REFUND, _REFUNDS),
     "Events": (_Link("NextEvents", "get", "/orders/{order_id}/events", _NEXT_AFTER, _NEXT),),
 }
 """By the schema of the response."""

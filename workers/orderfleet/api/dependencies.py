@@ -18,6 +18,8 @@ from fastapi.responses import PlainTextResponse
 from orderfleet.api.access import Access
 from orderfleet.api.fanout import Fanout, StreamSlots
 from orderfleet.services.orders import OrderService
+from orderfleet.services.payments import PaymentService
+from orderfleet.services.refunds import RefundService
 from orderfleet.settings import Settings
 
 Check = Callable[[], Awaitable[object]]
@@ -67,6 +69,8 @@ class Services:
 
     settings: Settings
     orders: OrderService
+    payments: PaymentService
+    refunds: RefundService
     readiness: Readiness
     fanout: Fanout
     access: Access = field(default_factory=Access)

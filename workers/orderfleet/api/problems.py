@@ -31,6 +31,8 @@ from orderfleet.services.errors import (
     OrderEnded,
     OrderIdConflict,
     OrderNotFound,
+    RefundIdConflict,
+    RefundRejected,
     ShipmentNotFound,
     TemporalUnavailable,
 )
@@ -81,6 +83,7 @@ _FORBIDDEN: Final = ProblemType(HTTPStatus.FORBIDDEN, "forbidden", "Not permitte
 _NOT_FOUND: Final = ProblemType(HTTPStatus.NOT_FOUND, "order-not-found", "Order not found")
 _ORDER_ID_CONFLICT: Final = ProblemType(HTTPStatus.CONFLICT, "order-id-conflict", "Order id conflict")
 _CHANGE_REJECTED: Final = ProblemType(HTTPStatus.CONFLICT, "change-rejected", "Change rejected")
+REFUND_REJECTED: Final = ProblemType(HTTPStatus.CONFLICT, "not-refundable", "Not refundable")
 _TEMPORAL_UNAVAILABLE: Final = ProblemType(
     HTTPStatus.SERVICE_UNAVAILABLE, "temporal-unavailable", "Temporal is unavailable"
 )
@@ -103,6 +106,8 @@ _PROBLEM_TYPES: Final[dict[type[OrderfleetError], ProblemType]] = {
     ReferenceConflict: ProblemType(HTTPStatus.CONFLICT, "reference-conflict", "Reference conflict"),
     OrderChangeRejected: _CHANGE_REJECTED,
     OrderEnded: ProblemType(HTTPStatus.CONFLICT, "ended", "The order has ended"),
+    RefundRejected: REFUND_REJECTED,
+    RefundIdConflict: ProblemType(HTTPStatus.CONFLICT, "refund-id-conflict", "Refund id conflict"),
     TemporalUnavailable: _TEMPORAL_UNAVAILABLE,
     PayloadDecryptionError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "undecryptable", "No key for this payload"),
     TooManyStreams: _TOO_MANY_STREAMS,
@@ -143,14 +148,17 @@ def too_large_detail(limit: int) -> str:
     return f"the body is above {limit} bytes; send a smaller one"
 
 
-def error_responses(*statuses: int, rejection: str = "") -> dict[int | str, dict[str, Any]]:
+def error_responses(
+    *statuses: int, rejection: str = "", rejected: ProblemType = _CHANGE_REJECTED
+) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI descriptions of a route's errors.
 
     Args:
         statuses: of the errors.
         rejection: example of the detail of a rejected change, for routes whose 409 has that meaning.
+        rejected: the type of that problem.
     """
-    conflict = {int(HTTPStatus.CONFLICT): (_CHANGE_REJECTED, rejection)} if rejection else {}
+    conflict = {int(HTTPStatus.CONFLICT): (rejected, rejection)} if rejection else {}
     examples = {**_EXAMPLES, **conflict}
     return {status: _description(*examples[status]) for status in statuses}
 

@@ -32,10 +32,13 @@ from orderfleet.api.fanout import Fanout
 from orderfleet.observability.health import serve_health
 from orderfleet.process import Stop, open_port
 from orderfleet.services.orders import OrderService
+from orderfleet.services.payments import PaymentService
+from orderfleet.services.refunds import RefundService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.settings.processes import Environment
 from orderfleet.store.feed import PostgresChangeFeed
+from orderfleet.store.finance import FinanceReads
 from orderfleet.store.pool import connect as connect_to_store
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_to_temporal
@@ -214,7 +217,10 @@ async def run(settings: Settings, stop: Stop) -> None:
         client = OrderClient.of(temporal, settings, timeout=REQUEST_TIMEOUT)
         orders = OrderService(client, reader, unique_reference=settings.unique_reference, timeout=REQUEST_TIMEOUT)
         fanout = Fanout(PostgresChangeFeed(database))
-        app = create_app(Services(settings, orders, readiness, fanout, access))
+        ledger = FinanceReads(database)
+        payments = PaymentService(orders, ledger, timeout=REQUEST_TIMEOUT)
+        refunds = RefundService.of(temporal, orders, ledger, settings, timeout=REQUEST_TIMEOUT)
+        app = create_app(Services(settings, orders, payments, refunds, readiness, fanout, access))
         if access.authenticator is None and settings.environment is not Environment.LOCAL:
             _log.warning("ORDERFLEET_API_AUTH is none: every caller may change every order")
 

@@ -68,12 +68,14 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         errors.OrderIdConflict: (Exit.REJECTED, ""),
         errors.OrderChangeRejected: (Exit.REJECTED, ""),
         errors.OrderEnded: (Exit.REJECTED, ""),
+        errors.RefundRejected: (Exit.REJECTED, ""),
+        errors.RefundIdConflict: (Exit.REJECTED, ""),
         PaymentConflict: (Exit.REJECTED, ""),
         ReferenceConflict: (Exit.REJECTED, ""),
         errors.TemporalUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_TEMPORAL_ADDRESS")),
         StoreUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_DATABASE_URL")),
     }
-    if isinstance(error, Unprocessable):
+    if isinstance(error, Unprocessable | errors.InvalidRefund):
         return Exit.INVALID, "\n".join(error.problems)
     if isinstance(error, UsageError | WrongSetting):
         return Exit.INVALID, str(error)

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -198,6 +198,20 @@ def parse_time(text: str | datetime) -> datetime:
                 f"{text!r} is not a time; write 24h for 24 hours ago, or a time such as 2026-11-21T09:30Z"
             ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def parse_day(text: str | date) -> date:
+    """Parse a day such as `2026-11-21`.
+
+    Raises:
+        typer.BadParameter: `text` is not a day.
+    """
+    if isinstance(text, date):
+        return text
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a day; write it such as 2026-11-21") from None
 
 
 def duration(text: str) -> timedelta:

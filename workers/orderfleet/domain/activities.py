@@ -15,10 +15,10 @@ from pydantic import Field
 from orderfleet.domain import names
 from orderfleet.domain.base import Contract
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
+from orderfleet.domain.ledger import IntentStatus, RefundDecision, RefundRequest
 from orderfleet.domain.order import Address, CaptureMode, Customer, Item, OrderInput
-from orderfleet.domain.payment import MinorUnits, PaymentIntent, VoidOutcome
+from orderfleet.domain.payment import PaymentIntent, VoidOutcome
 from orderfleet.domain.policy import AddressChecks
-from orderfleet.domain.refunds import RefundDecision, RefundLine, RefundStatus
 from orderfleet.domain.shipment import Booking, BookingState, Parcel, ShipmentRecord
 from orderfleet.domain.status import PaymentStatus, PendingCustomer, ShipmentStatus, Step
 
@@ -176,13 +176,9 @@ class BeginRefundInput(StepInput):
     """Decide about a refund that a client asked for, and reserve its amount."""
 
     payment: PaymentIntent
-    refund_id: str
-    amount: MinorUnits | None = None
-    """To refund; None to refund lines."""
-    lines: tuple[RefundLine, ...] = ()
-    reason: str = ""
+    request: RefundRequest
     pending: AuditEvent
-    """Recorded with the reservation, with the amount added to its detail."""
+    """Recorded with the reservation."""
 
 
 class BeginRefundResult(StepResult):
@@ -195,17 +191,21 @@ class RefundInput(StepInput):
     """Refund what was reserved under the refund's id, or everything that is left."""
 
     payment: PaymentIntent
-    refund_id: str = names.ORDER_REFUND
+    request: RefundRequest = RefundRequest(refund_id=names.ORDER_REFUND)
     pending: AuditEvent
     done: AuditEvent
     failed: AuditEvent | None = None
     """Recorded if the provider refuses, with its reason added to the detail."""
+    reserved: bool = False
+    """Whether the workflow reserved the amount before."""
+    asked_at: datetime | None = None
+    """When an earlier activity of this refund may last have asked the provider; None if none can have."""
 
 
 class RefundStepResult(StepResult):
     """How a refund ended."""
 
-    status: RefundStatus = RefundStatus.REFUNDED
+    status: IntentStatus = IntentStatus.DONE
     failure: str = ""
     """Why the provider refused it; empty otherwise."""
 

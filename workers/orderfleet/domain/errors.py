@@ -120,6 +120,7 @@ FINAL_ERRORS: Final = tuple(
         OrderConflict,
         PaymentConflict,
         PaymentRefused,
+        AuthorizationLapsed,
         PaymentVoided,
         ProviderRequestRejected,
         PaymentOutcomeUnknown,

@@ -257,7 +257,7 @@ class RefundDecision(Contract):
     parts: tuple[RefundIntent, ...] = ()
     """What to ask of the provider: the parts without an answer."""
     is_new: bool = False
-    """Whether this call accepted it, and no earlier one."""
+    """Whether this call stored the intent."""
     payment: PaymentRecord | None = None
 
 

@@ -1,4 +1,4 @@
-"""Refunds: what a client asks for, by amount or by lines; the value of the lines; and a refund as readers see it.
+"""Refunds that clients ask for, by amount or by lines; the value of the lines; and the input of `RefundWorkflow`.
 
 Amounts are integers in minor units of the order's currency.
 """
@@ -6,50 +6,50 @@ Amounts are integers in minor units of the order's currency.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
 from orderfleet.domain import names
 from orderfleet.domain.base import Contract, OrderId
+from orderfleet.domain.ledger import IntentStatus, RefundDecision, RefundLine, RefundRefusal, RefundRequest
 from orderfleet.domain.money import (
     MAX_AMOUNT,
     Adjustment,
     AdjustmentKind,
     LineId,
     adjustment_shares,
+    amount_text,
     exponent,
     minor_units,
-    pieces_value,
     to_decimal,
 )
 from orderfleet.domain.order import Item, Quantity, content_hash, line_ids, line_totals
 from orderfleet.domain.payment import MinorUnits, PaymentIntent
 from orderfleet.domain.policy import OrderPolicy
 
-REFUND_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+REFUND_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 RefundId = Annotated[str, StringConstraints(pattern=REFUND_ID)]
-"""1 to 100 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""
+"""1 to 64 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""
 
 SHIPPING_LINE: Final = "shipping"
 """Name of the order's shipping costs in a refund: a line of one piece. An item of the same id has precedence."""
 
+_NAMED: Final = 5
+"""Number of lines that a message names."""
 
-class RefundLine(Contract):
-    """Pieces of one line."""
+
+class LineQuantity(Contract):
+    """Pieces of one line, as a client names them."""
 
     line: LineId = Field(
         min_length=1,
         description="Id of the item, or its number from `1`; `shipping` for the order's shipping costs.",
         examples=["1"],
     )
-    qty: Annotated[Quantity, Field(ge=1)] = Field(
-        default=1, description="How many of its pieces; those with the highest numbers first.", examples=[1]
-    )
+    qty: Annotated[Quantity, Field(ge=1)] = Field(default=1, description="How many of its pieces.", examples=[1])
 
 
 class RefundOrder(Contract):
@@ -71,76 +71,38 @@ class RefundOrder(Contract):
         return self.refund_id != names.ORDER_REFUND
 
     @property
-    def content(self) -> str:
-        """Hash of what is refunded. The same refund id with another one is another refund, which is rejected."""
-        lines = sorted((each.line, each.qty) for each in self.lines)
-        return content_hash({"amount": self.amount, "lines": lines, "payment": self.payment.payment_id})
+    def request(self) -> RefundRequest:
+        """What the order store decides about."""
+        return RefundRequest(refund_id=self.refund_id, amount=self.amount, lines=self.lines, reason=self.reason)
 
     def memo(self) -> dict[str, str]:
-        """Memo of the workflow, which distinguishes it from a workflow of another client with the same id."""
+        """Memo of the workflow, which distinguishes it from another refund or another client's with the same id."""
+        content = self.model_dump(mode="json", include={"amount", "lines"})
         return {
             names.MEMO_ORDER_ID: self.order_id,
             names.MEMO_PAYMENT_ID: self.payment.payment_id,
             names.MEMO_REFUND_ID: self.refund_id,
-            names.MEMO_CONTENT_HASH: self.content,
+            names.MEMO_CONTENT_HASH: content_hash(content),
         }
 
 
-class RefundStatus(StrEnum):
-    """State of a refund that was accepted."""
+class RefundResult(Contract):
+    """Result of `RefundWorkflow`."""
 
-    PENDING = "pending"
-    """The payment provider has not confirmed it. It is retried without end."""
-    REFUNDED = "refunded"
-    FAILED = "failed"
-    """The payment provider refused it, so its amount can be refunded again."""
-
-
-class RefundPieces(Contract):
-    """Pieces of a line that a refund names: those from `start` to before `end`, counted from 0."""
-
-    line: str
-    start: int
-    end: int
-
-
-class RecordedRefund(Contract):
-    """A refund in the order store."""
-
-    refund_id: str
-    payment_id: str
-    order_id: str
-    currency: str
-    amount: MinorUnits
-    """What is refunded: the value of its lines, if they name more than was refundable, less the shortfall."""
-    shortfall: MinorUnits = 0
-    """What its lines are worth beyond what was refundable."""
-    status: RefundStatus
-    reason: str = ""
+    status: IntentStatus = IntentStatus.DONE
+    """`REFUSED` also for a refund that the order store did not accept."""
     failure: str = ""
-    """Why the payment provider refused it; empty otherwise."""
-    lines: tuple[RefundPieces, ...] = ()
-    created_at: datetime
-    ended_at: datetime | None = None
-
-
-class OrderLine(Contract):
-    """A line of an order with its shares of the adjustments."""
-
-    line: str
-    pieces: int
-    amount: int
-    """Of all of its pieces together."""
-
-    def value(self, start: int, end: int, step: int = 1) -> int:
-        """The value of its pieces from `start` to before `end`; a multiple of `step`."""
-        return pieces_value(self.amount, self.pieces, start, end, step)
+    """Why it was refused; empty otherwise."""
+    decision: RefundDecision | None = None
+    """None for the refund of everything that is left, which is never rejected."""
 
 
 def order_lines(
     items: Sequence[Item], adjustments: Sequence[Adjustment], currency: str, step: int = 1
-) -> dict[str, OrderLine]:
-    """The lines of a valid order by their ids, shipping last. Their amounts add up to the order's.
+) -> dict[str, RefundLine]:
+    """The lines of a valid order by their ids, shipping last, each with all of its pieces.
+
+    Their amounts add up to the order's.
 
     Args:
         items: of the order.
@@ -154,18 +116,21 @@ def order_lines(
     for shares in adjustment_shares(given, adjustments, currency, step):
         for line, share in shares.items():
             amounts[line] += share
-    lines = {line: OrderLine(line=line, pieces=given[line][0], amount=amount) for line, amount in amounts.items()}
+    pieces = {line: qty for line, (qty, _) in given.items()}
     shipping = [
         minor_units(each.amount, currency)
         for each in adjustments
         if each.kind is AdjustmentKind.SHIPPING and not each.line
     ]
-    if shipping and SHIPPING_LINE not in lines:
-        lines[SHIPPING_LINE] = OrderLine(line=SHIPPING_LINE, pieces=1, amount=sum(shipping))
-    return lines
+    if shipping and SHIPPING_LINE not in amounts:
+        amounts[SHIPPING_LINE], pieces[SHIPPING_LINE] = sum(shipping), 1
+    return {
+        line: RefundLine(line=line, qty=pieces[line], pieces=pieces[line], amount=amount, step=step)
+        for line, amount in amounts.items()
+    }
 
 
-def line_problems(wanted: Sequence[RefundLine], lines: Mapping[str, OrderLine]) -> list[str]:
+def line_problems(wanted: Sequence[LineQuantity], lines: Mapping[str, RefundLine]) -> list[str]:
     """What is wrong with the lines of a refund, whatever was refunded before; each problem is `field: message`.
 
     Args:
@@ -188,10 +153,6 @@ def line_problems(wanted: Sequence[RefundLine], lines: Mapping[str, OrderLine]) 
     return problems
 
 
-_NAMED: Final = 5
-"""Number of lines that a message names."""
-
-
 def amount_problems(amount: Decimal, currency: str) -> list[str]:
     """What is wrong with an amount to refund, whatever was refunded before; each problem is `field: message`.
 
@@ -200,7 +161,7 @@ def amount_problems(amount: Decimal, currency: str) -> list[str]:
         currency: of the order.
     """
     if not amount.is_finite() or abs(amount) >= MAX_AMOUNT:
-        return ["amount: is out of range; refund at most what was charged"]
+        return ["amount: is out of range; refund at most what was captured"]
     if amount <= 0:
         return [f"amount: {amount} is not above 0; write how much to refund, such as 4.50"]
     if to_decimal(minor_units(amount, currency), currency) != amount:
@@ -213,44 +174,28 @@ def conflict_reason(refund_id: str) -> str:
     return f"refund id {refund_id!r} was used before for another refund of this payment; choose another one"
 
 
-class DecisionOutcome(StrEnum):
-    """Whether a refund was accepted."""
-
-    ACCEPTED = "accepted"
-    """Its amount is reserved; the payment provider is asked next."""
-    NOT_REFUNDABLE = "not_refundable"
-    """More than can be refunded, or pieces that are refunded already."""
-    CONFLICT = "conflict"
-    """The refund id belongs to another refund of this payment."""
-    INVALID = "invalid"
-    """It names lines that the order does not have."""
+def not_charged(payment: PaymentIntent) -> str:
+    """Why nothing of a payment can be refunded whose charge has not begun."""
+    return f"payment {payment.payment_id!r} was not charged yet, so nothing can be refunded"
 
 
-class RefundDecision(Contract):
-    """The decision about a refund that a client asked for."""
+def refusal_reason(refund: RefundOrder, decision: RefundDecision) -> str:
+    """Why the order store did not accept a refund, with what can be refunded; empty if it did.
 
-    outcome: DecisionOutcome
-    reason: str = ""
-    """Why it was not accepted, with what can be refunded; empty if it was."""
-    refundable: MinorUnits = 0
-    """What can be refunded besides it."""
-    refund: RecordedRefund | None = None
-    """Set if it was accepted."""
-    replayed: bool = False
-    """Whether an earlier request made it."""
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the refund is made."""
-        return self.outcome is DecisionOutcome.ACCEPTED
-
-
-class RefundResult(Contract):
-    """Result of `RefundWorkflow`."""
-
-    status: RefundStatus = RefundStatus.REFUNDED
-    """`FAILED` also for a refund that was not accepted."""
-    failure: str = ""
-    """Why it failed; empty otherwise."""
-    decision: RefundDecision | None = None
-    """None for the refund of everything that is left, which is never rejected."""
+    Args:
+        refund: that was asked for.
+        decision: about it.
+    """
+    left = f"{amount_text(decision.refundable, refund.payment.currency)} can be refunded"
+    lines = next((each.qty for each in refund.lines if each.line == decision.line), 0)
+    what = "these lines" if refund.amount is None else amount_text(refund.amount, refund.payment.currency)
+    reasons = {
+        RefundRefusal.UNKNOWN_PAYMENT: not_charged(refund.payment),
+        RefundRefusal.FENCED: (
+            f"order {refund.order_id!r} is canceled or failed, which returns everything; no part is refunded"
+        ),
+        RefundRefusal.CONFLICT: conflict_reason(refund.refund_id),
+        RefundRefusal.PIECES: f"fewer than {lines} pieces of line {decision.line!r} are left to refund; {left}",
+        RefundRefusal.TOO_MUCH: f"{what} cannot be refunded; {left}",
+    }
+    return "" if decision.refused is None else reasons[decision.refused]

@@ -175,9 +175,10 @@ PAYMENTS = counter(
 )
 REFUNDS = counter(
     "orderfleet_refunds_total",
-    "Refunds by result: `pending` counts those that became necessary, `done` those that are complete.",
+    "Refunds by result: `pending` counts those that became necessary, `done` those that are complete, `failed` those"
+    " that the payment provider refused.",
     ORDERS_ONLY,
-    result=values("pending", "done"),
+    result=values("pending", "done", "failed"),
 )
 _SOURCES = ("visibility", "database")
 _WORKFLOW_TYPES = (names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW, names.SHIPPING_WORKFLOW)

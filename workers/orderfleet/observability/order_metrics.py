@@ -110,6 +110,11 @@ def count_payment(status: PaymentStatus) -> None:
             pass
 
 
+def count_refund_failed() -> None:
+    """Count a refund that the payment provider refused permanently."""
+    metrics.REFUNDS.labels(result="failed").inc(exemplar=exemplar())
+
+
 OTHER: Final = "other"
 
 

@@ -6,8 +6,6 @@ result was lost, it has no second effect. Those on the payment are in `payment_a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from temporalio import activity
 
 from orderfleet.domain.activities import (
@@ -19,10 +17,10 @@ from orderfleet.domain.activities import (
     ValidateResult,
 )
 from orderfleet.domain.errors import InvalidOrder
-from orderfleet.domain.payment import AmountLimits
 from orderfleet.domain.policy import AddressChecks
 from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.validation import DEFAULT_ADDRESS_CHECKS, limit_problems, problems
+from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.temporal.step_interceptors import attempt_of
 
 
@@ -31,7 +29,7 @@ class OrderActivities:
 
     Args:
         store: the order store.
-        limits: the payment provider's limits of the amounts of a currency.
+        provider: the payment provider, whose limits an amount keeps.
         require_prices: whether an item needs a price where the order's policy does not say, as in a raw start.
         address_checks: how an address is checked where the order's policy does not say.
         unique_reference: whether an order may not have the reference of another one.
@@ -40,14 +38,14 @@ class OrderActivities:
     def __init__(
         self,
         store: OrderStore,
+        provider: PaymentProvider,
         *,
-        limits: Callable[[str], AmountLimits],
         require_prices: bool = True,
         address_checks: AddressChecks = DEFAULT_ADDRESS_CHECKS,
         unique_reference: bool = False,
     ) -> None:
         self._store = store
-        self._limits = limits
+        self._provider = provider
         self._require_prices = require_prices
         self._address_checks = address_checks
         self._unique_reference = unique_reference
@@ -82,7 +80,7 @@ class OrderActivities:
         """
         wrong = problems(step.order, require_prices=self._require_prices, address_checks=self._address_checks)
         # An invalid order has no amount, or an unknown currency.
-        wrong = wrong or limit_problems(step.order, self._limits(step.order.currency))
+        wrong = wrong or limit_problems(step.order, self._provider.limits(step.order.currency))
         if wrong:
             raise InvalidOrder("; ".join(wrong))
         await self._store.record(step.order_id, step.progress)

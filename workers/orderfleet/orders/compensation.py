@@ -6,11 +6,12 @@ has an id in its payment, so each is made once. It ends without success only if 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
 
-from orderfleet.temporal.step_runner import ActivityRef, LastError, StepRunner, read_start
+from orderfleet.temporal.step_runner import ActivityRef, LastError, StepFailed, StepRunner, backoff, read_start
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import names
@@ -27,17 +28,20 @@ with workflow.unsafe.imports_passed_through():
         VoidResult,
     )
     from orderfleet.domain.events import AuditEvent, EventKind
+    from orderfleet.domain.ledger import IntentStatus, RefundDecision
     from orderfleet.domain.money import to_decimal
     from orderfleet.domain.orphans import Compensation, RecordCompensationInput
-    from orderfleet.domain.refunds import RefundDecision, RefundOrder, RefundResult, RefundStatus
+    from orderfleet.domain.policy import OrderPolicy
+    from orderfleet.domain.refunds import RefundOrder, RefundResult, refusal_reason
     from orderfleet.domain.shipment import Booking, BookingState, ShipmentRecord
     from orderfleet.domain.status import ShipmentStatus, Step
     from orderfleet.orders.maintenance import MaintenanceActivities
     from orderfleet.orders.payment_activities import PaymentActivities
+    from orderfleet.orders.refund_activities import RefundActivities
 
 
-_BEGIN_REFUND: ActivityRef[BeginRefundInput, BeginRefundResult] = ActivityRef("begin_refund", BeginRefundResult)
-_REFUND = ActivityRef(PaymentActivities.refund, RefundStepResult)
+_BEGIN_REFUND = ActivityRef(RefundActivities.begin_refund, BeginRefundResult)
+_REFUND = ActivityRef(RefundActivities.refund, RefundStepResult)
 _VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 _RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
@@ -79,40 +83,65 @@ class RefundWorkflow(LastError):
 
     async def _decide(self, steps: StepRunner, refund: RefundOrder) -> RefundDecision:
         """Reserve the amount, unless it cannot be refunded or an earlier workflow of this refund reserved it."""
-        detail = {"payment": refund.payment.payment_id, "refund": refund.refund_id, "reason": refund.reason}
+        amount = "" if refund.amount is None else str(to_decimal(refund.amount, refund.payment.currency))
+        lines = ", ".join(f"{each.qty} of {each.line}" for each in refund.lines)
         begin = BeginRefundInput(
             order_id=refund.order_id,
             payment=refund.payment,
-            refund_id=refund.refund_id,
-            amount=refund.amount,
-            lines=refund.lines,
-            reason=refund.reason,
-            pending=_event(f"refund-pending/{refund.refund_id}", EventKind.REFUND_PENDING, detail),
+            request=refund.request,
+            pending=_refund_event(EventKind.REFUND_PENDING, refund, amount=amount, lines=lines),
         )
         begun = await steps.retry_forever(_BEGIN_REFUND, begin, refund.policy.refund)
-        # The answer of an attempt before may have been lost.
-        replayed = begun.decision.replayed and begun.attempt == 1
-        return begun.decision.model_copy(update={"replayed": replayed})
+        # The answer of an earlier attempt, which reserved it, may have been lost.
+        is_new = begun.decision.is_new or begun.attempt > 1
+        return begun.decision.model_copy(update={"is_new": is_new})
 
     async def _refund(self, steps: StepRunner, refund: RefundOrder) -> RefundResult:
-        decision, payment = self._decision, refund.payment
-        if decision is not None and decision.refund is None:
-            return RefundResult(status=RefundStatus.FAILED, failure=decision.reason, decision=decision)
-        amount, suffix, detail = payment.decimal_amount, "", {"payment": payment.payment_id}
-        if decision is not None and decision.refund is not None:
-            amount, suffix = to_decimal(decision.refund.amount, payment.currency), f"/{refund.refund_id}"
-            detail["refund"] = refund.refund_id
-        detail |= {"amount": str(amount), "reason": refund.reason}
+        decision, amount = self._decision, refund.payment.amount
+        if decision is not None and decision.refused is not None:
+            failure = refusal_reason(refund, decision)
+            return RefundResult(status=IntentStatus.REFUSED, failure=failure, decision=decision)
+        if decision is not None:
+            amount = decision.amount
+        text = str(to_decimal(amount, refund.payment.currency))
         arg = RefundInput(
             order_id=refund.order_id,
-            payment=payment,
-            refund_id=refund.refund_id,
-            pending=_event(f"refund-pending{suffix}", EventKind.REFUND_PENDING, detail),
-            done=_event(f"refunded{suffix}", EventKind.REFUNDED, detail),
-            failed=_event(f"refund-failed{suffix}", EventKind.REFUND_FAILED, detail),
+            payment=refund.payment,
+            request=refund.request,
+            pending=_refund_event(EventKind.REFUND_PENDING, refund, amount=text),
+            done=_refund_event(EventKind.REFUNDED, refund, amount=text),
+            failed=_refund_event(EventKind.REFUND_FAILED, refund, amount=text),
+            reserved=decision is not None,
         )
-        done = await steps.retry_forever(_REFUND, arg, refund.policy.refund)
+        # A workflow of this refund that was terminated may have asked the provider.
+        asked_at = workflow.now() if decision is not None and not decision.is_new else None
+        done = await self._make(steps, arg, refund.policy, asked_at)
         return RefundResult(status=done.status, failure=done.failure, decision=decision)
+
+    async def _make(
+        self, steps: StepRunner, arg: RefundInput, policy: OrderPolicy, asked_at: datetime | None
+    ) -> RefundStepResult:
+        """Run the refund in rounds until the provider has made it or refuses it; each knows of the one before."""
+        for wait in backoff(policy.retry_forever_backoff):
+            try:
+                return await steps.run(_REFUND, arg.model_copy(update={"asked_at": asked_at}), policy.refund)
+            except StepFailed as failed:
+                self._on_error(str(failed))
+            asked_at = workflow.now()
+            await workflow.sleep(wait)
+        raise AssertionError("a backoff has no end")
+
+
+def _refund_event(kind: EventKind, refund: RefundOrder, **detail: str) -> AuditEvent:
+    """An event of a refund; the key and the detail of a partial one have its id."""
+    key = kind.replace("_", "-") + (f"/{refund.refund_id}" if refund.partial else "")
+    shown = {
+        "payment": refund.payment.payment_id,
+        **({"refund": refund.refund_id} if refund.partial else {}),
+        **{name: text for name, text in detail.items() if text},
+        "reason": refund.reason,
+    }
+    return _event(key, kind, shown)
 
 
 def _event(key: str, kind: EventKind, detail: dict[str, str]) -> AuditEvent:

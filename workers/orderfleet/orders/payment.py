@@ -15,8 +15,9 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.activities import ChargeInput, ChargeResult, IdHolder, VoidInput, VoidResult
     from orderfleet.domain.errors import PaymentConflict, PaymentRefused, PaymentVoided
     from orderfleet.domain.events import EventKind
+    from orderfleet.domain.ledger import IntentStatus
     from orderfleet.domain.payment import PaymentIntent
-    from orderfleet.domain.refunds import RefundOrder, RefundStatus
+    from orderfleet.domain.refunds import RefundOrder
     from orderfleet.domain.status import PaymentStatus, PendingCustomer, Step
     from orderfleet.orders.payment_activities import PaymentActivities
 
@@ -26,6 +27,7 @@ from orderfleet.temporal.refunds import start_refund
 from orderfleet.temporal.step_runner import ActivityRef, StepFailed, backoff
 
 _CHARGE = ActivityRef(PaymentActivities.charge, ChargeResult)
+_LOOK_UP = ActivityRef(PaymentActivities.look_up_payment, ChargeResult)
 _VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 
 REFUND_WAIT: Final = timedelta(seconds=10)
@@ -34,8 +36,15 @@ REFUND_WAIT: Final = timedelta(seconds=10)
 
 def intent(ctx: OrderContext) -> PaymentIntent:
     """The charge or the authorization of the order."""
-    method = ctx.state.payment_method or ctx.order.payment.method
-    return PaymentIntent(**dict(ctx.order), amount=ctx.order.amount, method=method)
+    order = ctx.order
+    # The order's own reference is the shop's number; that of the payment is the provider's id, which the store has.
+    return PaymentIntent(
+        payment_id=order.payment_id,
+        order_id=order.order_id,
+        currency=order.currency,
+        amount=order.amount,
+        method=ctx.state.payment_method or order.payment.method,
+    )
 
 
 async def charge(ctx: OrderContext) -> None:
@@ -52,17 +61,13 @@ async def charge(ctx: OrderContext) -> None:
         ctx.state.payment_status = PaymentStatus.INIT
         payment = intent(ctx)
         ctx.journal.append(EventKind.CHARGE_STARTED, payment=payment.payment_id, amount=str(payment.decimal_amount))
-        pending = await _charge(ctx, is_look_up=False)
+        pending = await _ask(ctx, _CHARGE)
     if pending:
         await _wait_for_customer(ctx)
 
 
-async def _charge(ctx: OrderContext, *, is_look_up: bool) -> bool:
-    """Run the activity that charges the payment, and take its result into the state.
-
-    Args:
-        ctx: the order.
-        is_look_up: whether the payment waits for the customer; then the activity looks it up.
+async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResult]) -> bool:
+    """Run an activity that charges or looks up the payment, and take its result into the state.
 
     Returns:
         Whether the payment waits for the customer.
@@ -70,6 +75,7 @@ async def _charge(ctx: OrderContext, *, is_look_up: bool) -> bool:
     Raises:
         OrderFailed: the payment was not charged, or is voided.
     """
+    is_look_up = activity is _LOOK_UP
     payment = intent(ctx)
     begin = ctx.journal.draft()
     done = ctx.journal.draft(then=Step.SHIPPING)
@@ -81,7 +87,7 @@ async def _charge(ctx: OrderContext, *, is_look_up: bool) -> bool:
         done_seq=done.progress.seq,
     )
     try:
-        result = await ctx.record_while(ctx.steps.run(_CHARGE, arg, ctx.policy.charge))
+        result = await ctx.record_while(ctx.steps.run(activity, arg, ctx.policy.charge))
     except StepFailed as failed:
         ctx.journal.rollback(begin)
         if is_look_up and not failed.final:
@@ -129,7 +135,7 @@ async def _wait_for_customer(ctx: OrderContext) -> None:
         ctx.stop_if_canceled()
         state.payment_updated = False
         is_last = workflow.now() >= until
-        pending = await _charge(ctx, is_look_up=True)
+        pending = await _ask(ctx, _LOOK_UP)
         # The provider may have named a later end.
         if is_last and pending and (state.pending_until or until) <= until:
             raise OrderCanceled("the customer did not complete the payment in time")
@@ -201,5 +207,5 @@ async def _refund(ctx: OrderContext, reason: str) -> None:
             ctx.state.payment_status = PaymentStatus.REFUNDED
         return
     await workflow.wait([refund], timeout=REFUND_WAIT.total_seconds())
-    if refund.done() and refund.exception() is None and refund.result().status is RefundStatus.REFUNDED:
+    if refund.done() and refund.exception() is None and refund.result().status is IntentStatus.DONE:
         ctx.state.payment_status = PaymentStatus.REFUNDED

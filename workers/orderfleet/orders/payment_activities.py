@@ -1,4 +1,4 @@
-"""Activities of the order worker on the payment: charge, capture, void, refund.
+"""Activities of the order worker on the payment: charge, capture, void.
 
 Each stores what it is about to ask, asks the payment provider, and stores the answer. Each is idempotent: run again
 after its result was lost, it asks under the same key. What money may move, the order store decides.
@@ -11,14 +11,11 @@ from typing import Final
 
 from temporalio import activity
 
-from orderfleet.domain import names
 from orderfleet.domain.activities import (
     CapturePaymentInput,
     CapturePaymentResult,
     ChargeInput,
     ChargeResult,
-    RefundInput,
-    RefundStepResult,
     StepInput,
     VoidInput,
     VoidResult,
@@ -31,7 +28,7 @@ from orderfleet.domain.errors import (
     PaymentVoided,
 )
 from orderfleet.domain.events import AuditEvent, Progress
-from orderfleet.domain.ledger import CaptureDecision, CaptureRefusal, PaymentRecord, RefundRequest
+from orderfleet.domain.ledger import CaptureDecision, CaptureRefusal, PaymentRecord
 from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     Authorization,
@@ -42,11 +39,10 @@ from orderfleet.domain.payment import (
     PaymentIntent,
     ProviderPayment,
     ProviderStatus,
-    Refund,
     VoidOutcome,
 )
 from orderfleet.domain.ports import OrderStore
-from orderfleet.domain.status import PaymentStatus, PendingCustomer, Step
+from orderfleet.domain.status import PaymentStatus, PendingCustomer
 from orderfleet.providers.interfaces import PaymentProvider, PreparesPayments
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
 
@@ -88,41 +84,39 @@ class PaymentActivities:
         clock = AttemptClock()
         row = await self._store.begin_payment(step.payment, step.begin, capture=step.capture)
         if row.fenced or row.status is PaymentStatus.VOIDED:
-            raise PaymentVoided(f"payment {row.payment_id} is {row.status}, and voided; it can't be charged")
+            raise PaymentVoided(f"payment {row.payment_id} is voided; it can't be charged")
         if row.status is PaymentStatus.FAILED:
             # The first attempt recorded the refusal; a later one may have called the provider too.
             raise PaymentOutcomeUnknown(f"payment {row.payment_id} was refused before")
         if row.status not in {PaymentStatus.INIT, PaymentStatus.PENDING}:
             # An earlier attempt or a webhook recorded the charge.
             await self._store.record(step.order_id, step.done(clock.now()))
-            return self._charged(step, row)
+            return _charged(step, row)
         payment = step.payment.model_copy(update={"reference": row.reference})
-        answer: Charge | None = None
-        if row.status is PaymentStatus.PENDING:
-            answer = await self._looked_up(payment, step.capture)
+        waits = row.status is PaymentStatus.PENDING
+        answer = await self._looked_up(payment, step.capture) if waits else None
         if answer is None:
             answer = await self._asked(step, payment, row, clock)
         if answer.pending is not None:
             progress = step.pending(answer.pending, clock.now())
+            if waits:  # The event is recorded.
+                progress = progress.model_copy(update={"events": ()})
             async with clock.store_deadline():
                 await self._store.finish_payment(payment, PaymentStatus.PENDING, answer, progress=progress)
             return ChargeResult(attempt=attempt_of(step), status=PaymentStatus.PENDING, pending=answer.pending)
-        immediate = step.capture is CaptureMode.IMMEDIATE
-        status = PaymentStatus.CHARGED if immediate else PaymentStatus.AUTHORIZED
+        is_immediate = step.capture is CaptureMode.IMMEDIATE
+        status = PaymentStatus.CHARGED if is_immediate else PaymentStatus.AUTHORIZED
         async with clock.store_deadline():
-            row = await self._store.finish_payment(
-                payment, status, answer, capture=step.capture, progress=step.done(clock.now())
-            )
+            row = await self._store.finish_payment(payment, status, answer, progress=step.done(clock.now()))
         if row.fenced:
             # The undo began while this attempt called the provider.
             raise PaymentOutcomeUnknown(f"payment {row.payment_id} is {status}, and was being voided")
-        return self._charged(step, row)
+        return _charged(step, row)
 
-    def _charged(self, step: ChargeInput, row: PaymentRecord) -> ChargeResult:
-        authorized = row.status is PaymentStatus.AUTHORIZED
-        return ChargeResult(
-            attempt=attempt_of(step), status=PaymentStatus.AUTHORIZED if authorized else PaymentStatus.CHARGED
-        )
+    @activity.defn(name="look_up_payment")
+    async def look_up_payment(self, step: ChargeInput) -> ChargeResult:
+        """Ask for the outcome of a payment that waits for the customer; as `charge` does for such a one."""
+        return await self.charge(step)
 
     async def _asked(
         self, step: ChargeInput, payment: PaymentIntent, row: PaymentRecord, clock: AttemptClock
@@ -290,26 +284,12 @@ class PaymentActivities:
             outcome = max(outcome, found, key=list(VoidOutcome).index)
         return VoidResult(attempt=attempt_of(step), outcome=outcome, status=row.status)
 
-    @activity.defn(name="refund")
-    async def refund(self, step: RefundInput) -> RefundStepResult:
-        """Refund everything that is left of the payment; two round trips."""
-        clock, payment = AttemptClock(), step.payment
-        request = RefundRequest(refund_id=names.ORDER_REFUND)
-        decision = await self._store.begin_refund(
-            payment.payment_id, payment.order_id, request, undo=True, events=[step.pending]
-        )
-        for part in decision.parts:
-            try:
-                answer = await self._provider.refund(part)
-            except PaymentVoided:
-                answer = Refund(reference=part.payment.reference or "")  # The void refunded it.
-            last = part is decision.parts[-1]
-            done = [step.done.model_copy(update={"at": clock.now()})] if last else []
-            await self._store.finish_refund(part, answer, events=done)
-        if not decision.parts:
-            done_now = step.done.model_copy(update={"at": clock.now()})
-            await self._store.record(step.order_id, Progress(seq=0, step=Step.CHARGE, events=(done_now,)))
-        return RefundStepResult(attempt=attempt_of(step))
+
+def _charged(step: ChargeInput, row: PaymentRecord) -> ChargeResult:
+    """The result for a payment that holds or has taken money. The status may be a later one, such as a refund's."""
+    is_authorized = row.status is PaymentStatus.AUTHORIZED
+    status = PaymentStatus.AUTHORIZED if is_authorized else PaymentStatus.CHARGED
+    return ChargeResult(attempt=attempt_of(step), status=status)
 
 
 def _answer(found: ProviderPayment, capture: CaptureMode) -> Charge:

@@ -19,6 +19,7 @@ from orderfleet.orders.maintenance import MaintenanceActivities
 from orderfleet.orders.orphan_sweep import OrphanSweepWorkflow
 from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.orders.payment_activities import PaymentActivities
+from orderfleet.orders.refund_activities import RefundActivities
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.process import Stop
 from orderfleet.providers.interfaces import PaymentProvider
@@ -56,10 +57,11 @@ def worker_spec(
     """
     # Workflows check addresses, and must not read files.
     address_rules.preload()
-    payments = PaymentActivities(record, without_zero_amounts(provider))
+    without_zeros = without_zero_amounts(provider)
+    payments, refunds = PaymentActivities(record, without_zeros), RefundActivities(record, without_zeros)
     orders = OrderActivities(
         record,
-        limits=provider.limits,
+        provider,
         require_prices=settings.prices_required(),
         address_checks=settings.address_checks(),
         unique_reference=settings.unique_reference,
@@ -73,9 +75,11 @@ def worker_spec(
             orders.validate,
             orders.record,
             payments.charge,
+            payments.look_up_payment,
             payments.capture_payment,
             payments.void_payment,
-            payments.refund,
+            refunds.begin_refund,
+            refunds.refund,
             maintenance.sweep_closed_workflows,
             maintenance.sweep_unfinished_orders,
             maintenance.record_compensation,

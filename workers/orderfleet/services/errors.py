@@ -40,6 +40,22 @@ class OrderEnded(OrderfleetError):
     """The order has ended and can't be changed any more."""
 
 
+class InvalidRefund(OrderfleetError):
+    """The amount or the lines of a refund are wrong; each problem is `field: message`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class RefundRejected(OrderfleetError):
+    """More was asked for than can be refunded; the message says what can."""
+
+
+class RefundIdConflict(OrderfleetError):
+    """The refund id was used for a refund of another amount or other lines."""
+
+
 class TemporalUnavailable(OrderfleetError):
     """Temporal or its workers did not answer; the same call may succeed later."""
 

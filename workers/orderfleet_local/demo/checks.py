@@ -153,6 +153,22 @@ def captured(*, authorizations: int) -> Check:
     return check
 
 
+def refunded_in_part(*amounts: str) -> Check:
+    """Check the refunds in the provider's ledger, in this order, and those in the audit trail."""
+
+    def check(facts: Facts) -> Finding:
+        refunds = [str(entry.amount) for entry in facts.payments if entry.kind == "refund"]
+        recorded = [str(event.detail.get("amount")) for event in facts.events if event.kind is EventKind.REFUNDED]
+        charge = next((f"{each.amount} {each.currency}" for each in facts.payments if each.kind == "charge"), "nothing")
+        return Finding(
+            f"the payment provider charged {charge} and refunded {', '.join(refunds) or 'nothing'}; refunds in the"
+            f" audit trail: {', '.join(recorded) or 'none'}",
+            charge != "nothing" and refunds == recorded == list(amounts),
+        )
+
+    return check
+
+
 def charge_was_retried(facts: Facts) -> Finding:
     """Check that the provider received more than one charge request, because the first response was lost."""
     return Finding(

@@ -5,11 +5,21 @@ An action patches the Order, kills a part of the stack, or waits for a condition
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any, Final
 
+from orderfleet.cli.errors import Exit, Failed
 from orderfleet.domain.status import Step
 from orderfleet_local.demo import checks
-from orderfleet_local.demo.checks import captured, charge_was_retried, charged, every_failed_attempt_recorded, parcels
+from orderfleet_local.demo.checks import (
+    captured,
+    charge_was_retried,
+    charged,
+    every_failed_attempt_recorded,
+    parcels,
+    refunded_in_part,
+)
 from orderfleet_local.demo.runner import FINAL_STEPS, Action, Scenario, ScenarioRun
 
 
@@ -41,6 +51,29 @@ def kill_and_restart(part: str) -> Action:
     def action(run: ScenarioRun) -> None:
         run.overrides.kill(part)
         run.overrides.restart_killed()
+
+    return action
+
+
+def refund(*options: str, expected: Exit = Exit.DONE) -> Action:
+    """Run `orderfleet payments refund` for the order.
+
+    Args:
+        options: of the command.
+        expected: its exit status; the action fails with another one.
+    """
+
+    def action(run: ScenarioRun) -> None:
+        arguments = ("payments", "refund", run.name, *options)
+        run.view.command(f"orderfleet {' '.join(arguments)}")
+        # The command finds the stack by itself.
+        result = subprocess.run(
+            (sys.executable, "-m", "orderfleet", *arguments), capture_output=True, text=True, timeout=30, check=False
+        )
+        text = (result.stdout or result.stderr).strip()
+        if result.returncode != expected:
+            raise Failed(f"`orderfleet {' '.join(arguments)}` exited with {result.returncode}: {text}")
+        run.view.note(text)
 
     return action
 
@@ -118,6 +151,24 @@ SCENARIOS: Final = {
             actions=(wait_for_hold, patch_spec(payment={"method": "second-card"})),
             final_step=Step.SHIPPED,
             checks=(captured(authorizations=2), parcels(1)),
+        ),
+        Scenario(
+            name="partial-refund",
+            description="A shipped order is refunded in parts: a piece of a line, and twice the same amount; no more.",
+            spec={
+                "items": [{"id": "tea", "sku": "tea-100", "qty": 2, "price": "4.50"}],
+                "adjustments": [{"kind": "shipping", "amount": "4.90"}, {"kind": "discount", "amount": "-1.00"}],
+                "review": {"mode": "auto"},
+            },
+            actions=(
+                wait_for_step(Step.SHIPPED),
+                refund("--line", "tea=1", "--reason", "broken"),
+                refund("--amount", "1.00"),
+                refund("--amount", "1.00"),
+                refund("--amount", "8.00", expected=Exit.REJECTED),
+            ),
+            final_step=Step.SHIPPED,
+            checks=(refunded_in_part("4.00", "1.00", "1.00"), parcels(1)),
         ),
         Scenario(
             name="flaky",

@@ -1,4 +1,4 @@
-"""Connects an `orderfleet order` subcommand and runs its calls; its common arguments, options and completion.
+"""Connects a subcommand of `orderfleet order` or `payments`, and runs its calls; their arguments and completion.
 
 In a checkout whose local stack runs, an address that isn't set is the stack's.
 
@@ -28,8 +28,11 @@ from orderfleet.domain.status import OrderFilter
 from orderfleet.observability.tracing import export_spans
 from orderfleet.services.inspection import OrderInspector
 from orderfleet.services.orders import OrderService
+from orderfleet.services.payments import PaymentService
+from orderfleet.services.refunds import RefundService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
+from orderfleet.store.finance import FinanceReads
 from orderfleet.store.pool import connect as connect_to_store
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_to_temporal
@@ -42,6 +45,8 @@ class Connection:
     orders: OrderService
     inspector: OrderInspector
     reads: OrderReader
+    payments: PaymentService
+    refunds: RefundService
 
 
 @asynccontextmanager
@@ -53,7 +58,14 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
             reads = OrderReads(database)
             client = OrderClient.of(temporal, settings)
             orders = OrderService(client, reads, unique_reference=settings.unique_reference)
-            yield Connection(orders, OrderInspector(temporal), reads)
+            ledger = FinanceReads(database)
+            yield Connection(
+                orders=orders,
+                inspector=OrderInspector(temporal),
+                reads=reads,
+                payments=PaymentService(orders, ledger),
+                refunds=RefundService.of(temporal, orders, ledger, settings),
+            )
 
 
 def local_settings() -> Settings:

@@ -1,22 +1,40 @@
-"""`orderfleet payments`: the payments of orders. It registers the subcommands that its modules implement."""
+"""`orderfleet payments`: payments and their ledger, exports for finance, refunds, retries. Registers subcommands."""
 
 from __future__ import annotations
 
 import typer
 
 from orderfleet.cli.errors import EXITS
-from orderfleet.cli.payments import retry
+from orderfleet.cli.payments import export, refund, retry, views
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Retry payments.", epilog=EXITS)
-
-
-@app.callback()
-def payments() -> None:
-    """Keep `retry` a subcommand; typer would otherwise make the only command the group itself."""
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="List and export payments, refund orders in part, also after their end, and capture held payments again.",
+    epilog=EXITS,
+)
 
 
 def _example(*lines: str) -> str:
     return "Examples:\n\n" + "\n\n".join(f"  $ orderfleet payments {line}" for line in lines)
 
 
+app.command("list", epilog=_example("list", "list --status refunding", "list --day 2026-11-21 --currency EUR -o json"))(
+    views.list_payments
+)
+app.command(epilog=_example("show ord-1", "show ord-1 -o json | jq -r .refundable"))(views.show)
+app.command(
+    epilog=_example(
+        "export --from 2026-11-01 --to 2026-11-30 > november.csv",
+        "export totals --from 2026-11-01",
+        "export authorizations",
+    )
+)(export.export)
+app.command(
+    epilog=_example(
+        "refund ord-1 --amount 4.50 --reason late",
+        "refund ord-1 --line 1 --line tea=2",
+        "refund ord-1 --line shipping --id return-1",
+    )
+)(refund.refund)
 app.command(epilog=_example("retry ord-1", "retry ord-1 --method pm_card_visa"))(retry.retry)
