@@ -54,7 +54,7 @@ def shipment(status: ShipmentStatus, order_id: str = "ord-1", attempt: int = 1, 
 
 
 async def receive(
-    record: OrderWrites,
+    writes: OrderWrites,
     given: OrderInput | None = None,
     first: Progress | None = None,
     *,
@@ -62,7 +62,7 @@ async def receive(
     unique_reference: bool = False,
 ) -> OrderInput:
     given = given or sample_order()
-    await record.receive(
+    await writes.receive(
         given,
         workflow_id=names.order_workflow_id(given.order_id),
         run_id=run_id,

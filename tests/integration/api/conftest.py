@@ -49,7 +49,7 @@ def workers(temporal_client, postgres_url, task_queues) -> Callable[[], Any]:
 
 
 @pytest.fixture
-async def running(workers) -> AsyncIterator[WorkflowTestEnv]:
+async def workflow_env(workers) -> AsyncIterator[WorkflowTestEnv]:
     async with workers() as running_fleet:
         yield running_fleet
 

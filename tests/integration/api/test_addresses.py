@@ -48,7 +48,9 @@ def ids(address: object) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("address", [*PRINTED, *WORLD], ids=ids)
-async def test_address_is_accepted_as_written_at_start_and_by_change(api, running, order_id, new_order, until, address):
+async def test_address_is_accepted_as_written_at_start_and_by_change(
+    api, workflow_env, order_id, new_order, until, address
+):
     changed_id, wanted = f"{order_id}-changed", Address.model_validate(address)
     async with api() as caller:
         created = await caller.post(
@@ -62,12 +64,12 @@ async def test_address_is_accepted_as_written_at_start_and_by_change(api, runnin
         await caller.post(f"/orders/{changed_id}/signals/approve")
         for each in (order_id, changed_id):
             assert Address.model_validate((await until(caller, each, "shipped"))["address"]) == wanted
-            assert [parcel.address for parcel in running.carrier.parcels[f"ship-{each}"]] == [wanted]
+            assert [parcel.address for parcel in workflow_env.carrier.parcels[f"ship-{each}"]] == [wanted]
 
 
 @pytest.mark.parametrize(("address", "fields", "remedy"), REJECTED, ids=ids)
 async def test_invalid_address_is_422_at_start_and_by_change(
-    api, running, order_id, new_order, until, address, fields, remedy
+    api, workflow_env, order_id, new_order, until, address, fields, remedy
 ):
     async with api() as caller:
         await new_order(caller, order_id)
@@ -85,7 +87,9 @@ async def test_invalid_address_is_422_at_start_and_by_change(
     assert status["address"] == ADDRESS_JSON
 
 
-async def test_change_is_checked_as_at_the_start_after_the_setting_changed(api, running, order_id, new_order, until):
+async def test_change_is_checked_as_at_the_start_after_the_setting_changed(
+    api, workflow_env, order_id, new_order, until
+):
     invalid = {**ADDRESS_JSON, "state": "TS"}
     path = f"/orders/{order_id}/signals/update-address"
     async with api(address_validation="strict", default_country="US") as strict:
