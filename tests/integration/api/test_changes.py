@@ -12,16 +12,6 @@ ELSEWHERE = {"line1": "2 Side St", "city": "Shelbyville", "state": "IL", "zip": 
 PLAIN = {"street": "2 Side St", **{name: value for name, value in ELSEWHERE.items() if name != "line1"}}
 
 
-@pytest.mark.parametrize("body", [{"address": PLAIN}, {"address": ELSEWHERE}, ELSEWHERE, PLAIN, {"new_address": PLAIN}])
-async def test_address_is_changed_by_any_body_of_earlier_systems(api, workflow_env, order_id, new_order, until, body):
-    async with api() as caller:
-        await new_order(caller, order_id)
-        await until(caller, order_id, "manual_review")
-        answer = await caller.post(f"/orders/{order_id}/signals/update-address", json=body)
-        assert (answer.status_code, answer.json()["result"]) == (200, "accepted"), answer.text
-        assert (await caller.get(f"/orders/{order_id}/status")).json()["address"] == PLAIN
-
-
 async def test_incomplete_address_is_422_and_changes_nothing(api, workflow_env, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)
@@ -32,25 +22,6 @@ async def test_incomplete_address_is_422_and_changes_nothing(api, workflow_env, 
         assert answer.status_code == 422
         assert [error["field"] for error in answer.json()["errors"]] == ["address.city", "address.state", "address.zip"]
         assert (await caller.get(f"/orders/{order_id}/status")).json()["address"] == before["address"]
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"), [(None, "canceled on request"), ({}, "canceled on request"), ({"reason": "why not"}, "why not")]
-)
-async def test_cancel_takes_no_body_an_empty_one_or_a_reason(
-    api, workflow_env, order_id, new_order, until, body, reason
-):
-    async with api() as caller:
-        await new_order(caller, order_id)
-        await until(caller, order_id, "manual_review")
-        answer = (
-            await caller.post(f"/orders/{order_id}/signals/cancel", json=body)
-            if body is not None
-            else (await caller.post(f"/orders/{order_id}/signals/cancel"))
-        )
-        assert answer.status_code == 200, answer.text
-        status = await until(caller, order_id, "canceled")
-    assert status["cancel_reason"] == reason
 
 
 async def until_recorded_as_ended(caller, order_id):
