@@ -15,6 +15,8 @@ Object = dict[str, Any]
 CARD = "pm_card_visa"
 DECLINED = "pm_card_chargeDeclinedInsufficientFunds"
 AUTHENTICATION = "pm_card_authenticationRequired"
+LAPSING = "pm_card_lapsing"
+"""Its authorizations lapse after half a second."""
 BANK_DEBIT = "pm_bankDebit"
 SAVED = "pm_saved"
 """Belongs to the customer `CUSTOMER`."""
@@ -237,7 +239,8 @@ class Books:
         manual = intent["capture_method"] == "manual"
         status = "available" if self.multicapture and intent["multicapture"] else "unavailable"
         intent["multicapture"] = status == "available"
-        card = {"capture_before": int(self.clock()) + 7 * 86400 if manual else None, "multicapture": {"status": status}}
+        until = self.clock() + (0.5 if intent["payment_method"] == LAPSING else 7 * 86400)
+        card = {"capture_before": until if manual else None, "multicapture": {"status": status}}
         charge = self._charge(intent, "succeeded") | {"payment_method_details": {"type": "card", "card": card}}
         self.charges[charge["id"]] = charge
         if manual:

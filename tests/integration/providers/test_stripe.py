@@ -30,6 +30,7 @@ from orderfleet.domain.payment import (
 )
 from orderfleet.providers.connections import InvalidProviderFile
 from orderfleet.providers.payments.stripe.adapter import StripePayments
+from orderfleet.providers.payments.stripe.objects import StripeIntent
 from orderfleet.providers.registry import PAYMENT_PROVIDERS
 from orderfleet.settings import Settings
 from stripe_server import books
@@ -217,6 +218,21 @@ class TestCharge:
         assert charge.pending is not None
         assert charge.pending.url == ""
         assert server.operations("create")[0]["automatic_payment_methods"]["allow_redirects"] == "never"
+
+    @pytest.mark.parametrize(
+        ("end", "until"), [(1893456000, datetime(2030, 1, 1, tzinfo=UTC)), ("soon", None), (2**60, None)]
+    )
+    def test_voucher_is_pending_with_its_page_until_it_expires(self, end, until):
+        details = {"hosted_voucher_url": "https://pay.example.com/1", "expires_at": end}
+        found = StripeIntent(
+            id="pi_1",
+            status="requires_action",
+            amount=1,
+            currency="usd",
+            created=0,
+            next_action={"type": "konbini_display_details", "konbini_display_details": details},
+        )
+        assert (found.pending.url, found.pending.until) == ("https://pay.example.com/1", until)
 
     async def test_bank_debit_is_pending(self, server, payments):
         payment = await prepared(payments, method=books.BANK_DEBIT)

@@ -119,6 +119,7 @@ class StripePayments:
 
         Raises:
             PaymentRefused: Stripe refused it, or the refund under this key failed or has another amount.
+            PaymentVoided: the payment is voided, so nothing is left.
             ProviderRequestRejected: the PaymentIntent is unknown, or the API key lacks a permission.
             ProviderUnavailable: there is no valid answer.
         """
@@ -130,7 +131,9 @@ class StripePayments:
             if made is None:
                 try:
                     made = await self._api.refund(intent_id, amount, refund.payment, refund.key)
-                except StateChanged as error:
+                except (StateChanged, PaymentRefused) as error:
+                    if (await self._api.retrieve(intent_id)).voided:
+                        raise PaymentVoided(f"payment {refund.payment.payment_id} is voided: {error}") from error
                     raise PaymentRefused(str(error)) from error
             if made.amount != amount:
                 raise PaymentRefused(f"refund {refund.key} was made before with another amount")
@@ -206,7 +209,8 @@ class StripePayments:
         intent = await self._found(payment)
         if intent is None:
             raise ProviderUnavailable(f"Stripe has not found payment {payment.payment_id} yet")
-        if capture is not None and intent.capture_method != objects.CAPTURE_METHODS[capture]:
+        # A void that came first created it, with a capture method of its own.
+        if capture is not None and not intent.voided and intent.capture_method != objects.CAPTURE_METHODS[capture]:
             raise PaymentRefused(f"{intent.id} of payment {payment.payment_id} has another capture method")
         return intent
 

@@ -72,9 +72,10 @@ class _Transport(stripe.HTTPClient):
 
     name = "aiohttp"
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, timeout: timedelta) -> None:
         super().__init__()
         self._connections = connections
+        self._timeout = timeout
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_: Any
@@ -89,6 +90,8 @@ class _Transport(stripe.HTTPClient):
                 if body is None:
                     raise _unreachable(f"its answer is longer than {_MAX_ANSWER_BYTES} bytes")
                 return body, response.status, response.headers
+        except TimeoutError as error:
+            raise _unreachable(f"it did not answer within {format_duration(self._timeout)}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _unreachable(str(error) or type(error).__name__) from error
 
@@ -115,7 +118,7 @@ class StripeCalls:
             "unused: each request has the key that the file holds then",
             stripe_version=API_VERSION,
             base_addresses={"api": url.rstrip("/") or API_URL},
-            http_client=_Transport(self._connections),
+            http_client=_Transport(self._connections, timeout),
             max_network_retries=0,
         )
 

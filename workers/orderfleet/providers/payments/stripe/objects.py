@@ -225,14 +225,19 @@ class StripeIntent(Contract):
         if not isinstance(details, dict):
             return PendingCustomer()
         url = next((details[name] for name in _URLS if isinstance(details.get(name), str)), "")
-        until = next((details[name] for name in _ENDS if details.get(name) in _TIMES), None)
+        until = next((details[name] for name in _ENDS if _is_time(details.get(name))), None)
         return PendingCustomer(url=url, until=None if until is None else datetime.fromtimestamp(until, UTC))
 
 
 _URLS: Final = ("url", "hosted_voucher_url", "hosted_instructions_url", "hosted_verification_url")
 _ENDS: Final = ("expires_at", "expires_after")
-_TIMES: Final = range(2**33)
-"""Unix seconds that are a date."""
+_TIME_LIMIT: Final = 2**33
+"""Unix seconds that are no date any more."""
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int) and 0 < value < _TIME_LIMIT
+
 
 Object = TypeVar("Object", bound=Contract)
 
