@@ -29,14 +29,14 @@ def books(env: WorkflowTestEnv, order_id: str) -> Counter[str]:
 
 
 async def test_order_captured_on_shipment_is_authorized_and_captured_before_its_dispatch(
-    running: WorkflowTestEnv,
+    workflow_env: WorkflowTestEnv,
 ) -> None:
-    handle = await running.start(running.order("cap-1", review=AUTO, payment=ON_SHIPMENT))
+    handle = await workflow_env.start(workflow_env.order("cap-1", review=AUTO, payment=ON_SHIPMENT))
     status = await handle.result()
 
     assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
-    assert (await running.recorded("cap-1")).status.payment.status is PaymentStatus.CHARGED
-    assert await running.kinds("cap-1") == [
+    assert (await workflow_env.recorded("cap-1")).status.payment.status is PaymentStatus.CHARGED
+    assert await workflow_env.kinds("cap-1") == [
         "received",
         "validated",
         "approved",
@@ -47,20 +47,22 @@ async def test_order_captured_on_shipment_is_authorized_and_captured_before_its_
         "dispatched",
         "shipped",
     ]
-    assert (running.provider.balance("pay-cap-1"), str(running.provider.money("pay-cap-1"))) == (1, "19.98")
+    assert (workflow_env.provider.balance("pay-cap-1"), str(workflow_env.provider.money("pay-cap-1"))) == (1, "19.98")
 
 
 async def test_status_of_an_order_captured_on_shipment_is_the_same_in_workflow_and_database(
-    running: WorkflowTestEnv,
+    workflow_env: WorkflowTestEnv,
 ) -> None:
-    from_workflow = await (await running.start(running.order("cap-2", review=AUTO, payment=ON_SHIPMENT))).result()
+    from_workflow = await (
+        await workflow_env.start(workflow_env.order("cap-2", review=AUTO, payment=ON_SHIPMENT))
+    ).result()
     ignored = {"updated_at", "completed_at", "created_at"}
-    recorded = (await running.recorded("cap-2")).status
+    recorded = (await workflow_env.recorded("cap-2")).status
     assert recorded.model_dump(exclude=ignored) == from_workflow.model_dump(exclude=ignored)
 
 
 async def test_capture_on_shipment_costs_one_activity_and_two_round_trips(
-    running: WorkflowTestEnv, monkeypatch: pytest.MonkeyPatch
+    workflow_env: WorkflowTestEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements = 0
     fetch = Database.fetch
@@ -75,10 +77,10 @@ async def test_capture_on_shipment_costs_one_activity_and_two_round_trips(
     async def cost(order_id: str, payment: PaymentTerms) -> tuple[int, int]:
         """Activities of the order and its shipment, and statements of them."""
         before = statements
-        await (await running.start(running.order(order_id, review=AUTO, payment=payment))).result()
+        await (await workflow_env.start(workflow_env.order(order_id, review=AUTO, payment=payment))).result()
         of_order, activities = statements - before, 0
         for workflow_id in (names.order_workflow_id(order_id), names.shipment_id(order_id, 1)):
-            history = await running.temporal.get_workflow_handle(workflow_id).fetch_history()
+            history = await workflow_env.temporal.get_workflow_handle(workflow_id).fetch_history()
             activities += sum(
                 event.event_type in {EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, EventType.EVENT_TYPE_MARKER_RECORDED}
                 for event in history.events
@@ -90,20 +92,20 @@ async def test_capture_on_shipment_costs_one_activity_and_two_round_trips(
     assert (on_shipment[0] - immediate[0], on_shipment[1] - immediate[1]) == (1, 2)
 
 
-async def test_order_without_terms_of_payment_has_no_byte_of_them_in_its_history(running: WorkflowTestEnv) -> None:
-    await (await running.start(running.order("cap-5", review=AUTO))).result()
+async def test_order_without_terms_of_payment_has_no_byte_of_them_in_its_history(workflow_env: WorkflowTestEnv) -> None:
+    await (await workflow_env.start(workflow_env.order("cap-5", review=AUTO))).result()
     for workflow_id in (names.order_workflow_id("cap-5"), names.shipment_id("cap-5", 1)):
-        history = (await running.temporal.get_workflow_handle(workflow_id).fetch_history()).to_json()
+        history = (await workflow_env.temporal.get_workflow_handle(workflow_id).fetch_history()).to_json()
         assert not {"capture_payment", "look_up_payment"} & set(history.split('"'))
 
 
-async def test_authorization_that_lapsed_is_renewed_and_captured(running: WorkflowTestEnv) -> None:
-    running.provider.capturing.before.append(_fails_once(AuthorizationLapsed("the authorization lapsed")))
-    status = await (await running.start(running.order("cap-6", review=AUTO, payment=ON_SHIPMENT))).result()
+async def test_authorization_that_lapsed_is_renewed_and_captured(workflow_env: WorkflowTestEnv) -> None:
+    workflow_env.provider.capturing.before.append(_fails_once(AuthorizationLapsed("the authorization lapsed")))
+    status = await (await workflow_env.start(workflow_env.order("cap-6", review=AUTO, payment=ON_SHIPMENT))).result()
     assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
-    assert books(running, "cap-6")["authorize"] == 2
-    assert running.provider.balance("pay-cap-6") == 1
-    assert "held" not in await running.kinds("cap-6")
+    assert books(workflow_env, "cap-6")["authorize"] == 2
+    assert workflow_env.provider.balance("pay-cap-6") == 1
+    assert "held" not in await workflow_env.kinds("cap-6")
 
 
 def _fails_once(error: Exception) -> Any:
@@ -113,67 +115,67 @@ def _fails_once(error: Exception) -> Any:
     return behave
 
 
-async def test_cancel_before_the_capture_voids_the_authorization(running: WorkflowTestEnv) -> None:
+async def test_cancel_before_the_capture_voids_the_authorization(workflow_env: WorkflowTestEnv) -> None:
     gate = Gate()
-    running.provider.authorizing.after.append(gate)
-    handle = await running.start(running.order("cap-7", review=AUTO, payment=ON_SHIPMENT))
+    workflow_env.provider.authorizing.after.append(gate)
+    handle = await workflow_env.start(workflow_env.order("cap-7", review=AUTO, payment=ON_SHIPMENT))
     await gate.reached.wait()
-    assert await running.client.change("cap-7", Change.cancel("too dear")) is ChangeResult.ACCEPTED
+    assert await workflow_env.client.change("cap-7", Change.cancel("too dear")) is ChangeResult.ACCEPTED
     gate.opened.set()
     status = await handle.result()
     assert (status.step, status.payment.status) == (Step.CANCELED, PaymentStatus.VOIDED)
-    assert (await running.recorded("cap-7")).status.payment.status is PaymentStatus.VOIDED
-    assert not running.provider.charges
-    assert "pay-cap-7" in running.provider.voided
+    assert (await workflow_env.recorded("cap-7")).status.payment.status is PaymentStatus.VOIDED
+    assert not workflow_env.provider.charges
+    assert "pay-cap-7" in workflow_env.provider.voided
 
 
 @pytest.mark.parametrize("captured", [False, True], ids=["before the provider captured", "after it captured"])
-async def test_cancel_during_the_capture_leaves_no_money(running: WorkflowTestEnv, captured: bool) -> None:
+async def test_cancel_during_the_capture_leaves_no_money(workflow_env: WorkflowTestEnv, captured: bool) -> None:
     order_id, gate = f"cap-8-{captured}".lower(), Gate()
-    (running.provider.capturing.after if captured else running.provider.capturing.before).append(gate)
-    handle = await running.start(running.order(order_id, review=AUTO, payment=ON_SHIPMENT))
+    (workflow_env.provider.capturing.after if captured else workflow_env.provider.capturing.before).append(gate)
+    handle = await workflow_env.start(workflow_env.order(order_id, review=AUTO, payment=ON_SHIPMENT))
     await gate.reached.wait()
-    assert await running.client.change(order_id, Change.cancel("too dear")) is ChangeResult.ACCEPTED
+    assert await workflow_env.client.change(order_id, Change.cancel("too dear")) is ChangeResult.ACCEPTED
     async with asyncio.timeout(60):  # it does not wait for the capture's answer
         status = await handle.result()
     gate.opened.set()
     assert (status.step, status.cancel_reason) == (Step.CANCELED, "too dear")
     assert status.shipments[0].status is ShipmentStatus.CANCELED
     assert status.payment.status is (PaymentStatus.REFUNDED if captured else PaymentStatus.VOIDED)
-    assert not running.carrier.parcels
-    assert running.provider.money(f"pay-{order_id}") == 0
+    assert not workflow_env.carrier.parcels
+    assert workflow_env.provider.money(f"pay-{order_id}") == 0
 
 
-async def test_cancel_after_the_capture_refunds(running: WorkflowTestEnv) -> None:
+async def test_cancel_after_the_capture_refunds(workflow_env: WorkflowTestEnv) -> None:
     gate = Gate()
-    running.carrier.booking.before.append(gate)
-    handle = await running.start(running.order("cap-9", review=AUTO, payment=ON_SHIPMENT))
+    workflow_env.carrier.booking.before.append(gate)
+    handle = await workflow_env.start(workflow_env.order("cap-9", review=AUTO, payment=ON_SHIPMENT))
     await gate.reached.wait()
-    assert await running.client.change("cap-9", Change.cancel("just in time")) is ChangeResult.ACCEPTED
+    assert await workflow_env.client.change("cap-9", Change.cancel("just in time")) is ChangeResult.ACCEPTED
     gate.opened.set()
     status = await handle.result()
     assert (status.step, status.payment.status) == (Step.CANCELED, PaymentStatus.REFUNDED)
-    assert running.provider.money("pay-cap-9") == 0
-    assert books(running, "cap-9")["capture"] == 1
+    assert workflow_env.provider.money("pay-cap-9") == 0
+    assert books(workflow_env, "cap-9")["capture"] == 1
 
 
-async def test_address_changed_during_the_capture_is_the_parcels(running: WorkflowTestEnv) -> None:
+async def test_address_changed_during_the_capture_is_the_parcels(workflow_env: WorkflowTestEnv) -> None:
     gate = Gate()
-    running.provider.capturing.before.append(gate)
-    handle = await running.start(running.order("cap-10", review=AUTO, payment=ON_SHIPMENT))
+    workflow_env.provider.capturing.before.append(gate)
+    handle = await workflow_env.start(workflow_env.order("cap-10", review=AUTO, payment=ON_SHIPMENT))
     await gate.reached.wait()
-    assert await running.client.change("cap-10", Change.update_address(ELSEWHERE)) is ChangeResult.ACCEPTED
+    assert await workflow_env.client.change("cap-10", Change.update_address(ELSEWHERE)) is ChangeResult.ACCEPTED
     gate.opened.set()
     status = await handle.result()
     assert (status.step, status.address) == (Step.SHIPPED, ELSEWHERE)
-    assert [parcel.address for parcel in running.carrier.parcels["ship-cap-10"]] == [ELSEWHERE]
-    assert (await running.kinds("cap-10")).count("package_prepared") == 2
+    assert [parcel.address for parcel in workflow_env.carrier.parcels["ship-cap-10"]] == [ELSEWHERE]
+    assert (await workflow_env.kinds("cap-10")).count("package_prepared") == 2
 
 
-async def test_order_of_amount_zero_is_captured_without_the_provider(running: WorkflowTestEnv) -> None:
+async def test_order_of_amount_zero_is_captured_without_the_provider(workflow_env: WorkflowTestEnv) -> None:
     items = [{"sku": "sample", "qty": 1, "price": "0.00"}]
     status = await (
-        await running.start(running.order("cap-11", review=AUTO, payment=ON_SHIPMENT, items=items))
+        await workflow_env.start(workflow_env.order("cap-11", review=AUTO, payment=ON_SHIPMENT, items=items))
     ).result()
     assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
-    assert not running.provider.ledger.calls()
+    assert not workflow_env.provider.ledger.calls()

@@ -12,9 +12,9 @@ AUTO = {"mode": "auto"}
 ON_SHIPMENT = {"capture": "onShipment", "method": "card-1"}
 
 
-async def held(caller, running, order_id, new_order):
+async def held(caller, workflow_env, order_id, new_order):
     """Start an order whose first capture is refused, and return its status once it is held."""
-    running.provider.capturing.before.append(fails(PaymentRefused("no funds")))
+    workflow_env.provider.capturing.before.append(fails(PaymentRefused("no funds")))
     await new_order(caller, order_id, review=AUTO, payment=ON_SHIPMENT)
 
     async def status():
@@ -24,9 +24,9 @@ async def held(caller, running, order_id, new_order):
 
 
 @pytest.mark.parametrize("body", [None, {}, {"method": "card-2"}], ids=["no body", "empty", "method"])
-async def test_held_order_is_captured_again(api, running, order_id, new_order, until, body):
+async def test_held_order_is_captured_again(api, workflow_env, order_id, new_order, until, body):
     async with api() as caller:
-        status = await held(caller, running, order_id, new_order)
+        status = await held(caller, workflow_env, order_id, new_order)
         assert (status["hold"]["name"], status["hold"]["reason"]) == ("payment_required", "no funds")
         assert set(status["hold"]) == {"name", "reason", "remedy", "since", "until"}
         url = f"/orders/{order_id}/payment/retry"
@@ -36,10 +36,10 @@ async def test_held_order_is_captured_again(api, running, order_id, new_order, u
         ended = await until(caller, order_id, "shipped")
     assert "hold" not in ended
     assert (ended["payment"]["status"], ended["payment"]["captured"]) == ("CHARGED", "19.98")
-    assert running.provider.balance(f"pay-{order_id}") == 1
+    assert workflow_env.provider.balance(f"pay-{order_id}") == 1
 
 
-async def test_retry_of_an_order_without_a_hold_is_409_with_the_reason(api, running, order_id, new_order, until):
+async def test_retry_of_an_order_without_a_hold_is_409_with_the_reason(api, workflow_env, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
@@ -81,7 +81,7 @@ async def test_start_with_wrong_terms_of_payment_is_422(api, order_id, new_order
     assert problem in answer.json()["errors"][0]["message"]
 
 
-async def test_pending_payment_has_url_and_until_in_the_status(api, running, order_id, new_order):
+async def test_pending_payment_has_url_and_until_in_the_status(api, workflow_env, order_id, new_order):
     async with api() as caller:
         await new_order(caller, order_id, review=AUTO, payment={"method": "pending"})
 
@@ -94,7 +94,7 @@ async def test_pending_payment_has_url_and_until_in_the_status(api, running, ord
         assert (await caller.post(f"/orders/{order_id}/cancel")).status_code == 200
 
 
-async def test_setting_is_the_default_of_the_capture(api, running, order_id, new_order, until):
+async def test_setting_is_the_default_of_the_capture(api, workflow_env, order_id, new_order, until):
     async with api(payment_capture="onShipment") as caller:
         await new_order(caller, order_id, review=AUTO)
         await until(caller, order_id, "shipped")

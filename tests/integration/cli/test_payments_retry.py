@@ -8,15 +8,15 @@ from support.polling import eventually
 from support.scripted_providers import fails
 
 
-async def test_held_order_is_shown_with_its_remedy_and_retried(orderfleet, running, order_id):
-    running.provider.capturing.before.append(fails(PaymentRefused("no [funds]")))
+async def test_held_order_is_shown_with_its_remedy_and_retried(orderfleet, workflow_env, order_id):
+    workflow_env.provider.capturing.before.append(fails(PaymentRefused("no [funds]")))
     started = await orderfleet("order", "start", order_id, "--capture", "onShipment", "--payment-method", "card-1")
     assert started.code == 0, started.err
     early = await orderfleet("payments", "retry", order_id)
     assert early.code == 4
     assert "does not wait for its payment to be captured" in early.err
     assert (await orderfleet("order", "approve", order_id)).code == 0
-    await running.until_recorded(order_id, lambda status: status.hold is not None)
+    await workflow_env.until_recorded(order_id, lambda status: status.hold is not None)
 
     shown = (await orderfleet("order", "status", order_id)).out
     assert "payment_required since" in shown
@@ -31,11 +31,11 @@ async def test_held_order_is_shown_with_its_remedy_and_retried(orderfleet, runni
     assert (await orderfleet("order", "watch", order_id)).out.splitlines()[-1].split("  ")[1] == "shipped"
 
 
-async def test_pending_payment_is_shown_with_its_page_and_end(orderfleet, running, order_id):
+async def test_pending_payment_is_shown_with_its_page_and_end(orderfleet, workflow_env, order_id):
     started = await orderfleet("order", "start", order_id, "--payment-method", "pending", "-o", "json")
     assert started.code == 0, started.err
     assert (await orderfleet("order", "approve", order_id)).code == 0
-    await running.until_recorded(order_id, lambda status: status.payment.status is PaymentStatus.PENDING)
+    await workflow_env.until_recorded(order_id, lambda status: status.payment.status is PaymentStatus.PENDING)
     shown = (await orderfleet("order", "status", order_id)).out
     assert "waits for the customer at https://" in shown
     assert " until " in shown
