@@ -87,10 +87,10 @@ async def test_backlog_has_overdue_orders_until_they_end(database: Database, wri
     assert await overdue() == []
 
 
-async def test_backlog_has_held_orders_until_the_hold_ends(database: Database, record: OrderWrites) -> None:
+async def test_backlog_has_held_orders_until_the_hold_ends(database: Database, writes: OrderWrites) -> None:
     since = AT.now(UTC) - timedelta(minutes=20)
     hold = Hold(name="payment_required", reason="no funds", remedy="pay", since=since, until=since + timedelta(days=7))
-    await receive(record, sample_order("held"), progress(1, Step.SHIPPING, hold=hold))
+    await receive(writes, sample_order("held"), progress(1, Step.SHIPPING, hold=hold))
 
     async def held() -> list[BacklogSample]:
         return [one for one in await OrderReads(database).backlog() if one.kind is BacklogKind.HELD_ORDER]
@@ -98,7 +98,7 @@ async def test_backlog_has_held_orders_until_the_hold_ends(database: Database, r
     (sample,) = await held()
     assert (sample.key, sample.count) == ("payment_required", 1)
     assert sample.oldest == pytest.approx(20 * 60, abs=60)
-    await record.record("held", progress(2, Step.SHIPPED))
+    await writes.record("held", progress(2, Step.SHIPPED))
     assert await held() == []
 
 

@@ -225,6 +225,13 @@ API_DURATION = histogram(
     route="path of the route as in the OpenAPI document, or `none`",
     status="HTTP status",
 )
+PAYMENT_WEBHOOKS = counter(
+    "orderfleet_payment_webhooks_total",
+    "Reports of the payment provider about charges, refunds and disputes.",
+    (Exposer.API,),
+    event="the provider's name of the report",
+    result=values("accepted", "ignored", "unknown"),
+)
 BUILD = gauge(
     "orderfleet_build_info",
     "Always 1; its labels identify the running build.",
