@@ -319,10 +319,7 @@ HELD_ORDERS = gauge(
     hold=values(*HoldName),
 )
 HELD_ORDER_OLDEST = gauge(
-    "orderfleet_held_order_oldest_seconds",
-    "Longest time that one of these orders has been held.",
-    OPERATOR_ONLY,
-    hold="as above",
+    "orderfleet_held_order_oldest_seconds", "Age of the oldest of these holds.", OPERATOR_ONLY, hold="as above"
 )
 OPEN_PAYMENTS = gauge(
     "orderfleet_open_payments",
