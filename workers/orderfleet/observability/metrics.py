@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 
 from orderfleet.domain import names
-from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.domain.status import HoldName, PaymentStatus, Step
 
 
 class Exposer(StrEnum):
@@ -304,6 +304,18 @@ OVERDUE_ORDER_OLDEST = gauge(
     "Time since the earliest of these deadlines.",
     OPERATOR_ONLY,
     step="as above",
+)
+HELD_ORDERS = gauge(
+    "orderfleet_held_orders",
+    "Orders that wait for the capture of their payment before their dispatch, counted every 15 s.",
+    OPERATOR_ONLY,
+    hold=values(*HoldName),
+)
+HELD_ORDER_OLDEST = gauge(
+    "orderfleet_held_order_oldest_seconds",
+    "Longest time that one of these orders has been held.",
+    OPERATOR_ONLY,
+    hold="as above",
 )
 OPEN_PAYMENTS = gauge(
     "orderfleet_open_payments",

@@ -1,16 +1,16 @@
-"""`orderfleet payments`: payments and their ledger, exports for finance, refunds. It registers the subcommands."""
+"""`orderfleet payments`: payments and their ledger, exports for finance, refunds, retries. Registers subcommands."""
 
 from __future__ import annotations
 
 import typer
 
 from orderfleet.cli.errors import EXITS
-from orderfleet.cli.payments import export, refund, views
+from orderfleet.cli.payments import export, refund, retry, views
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List and export payments, and refund orders in part, also after their end.",
+    help="List and export payments, refund orders in part, also after their end, and capture held payments again.",
     epilog=EXITS,
 )
 
@@ -37,3 +37,4 @@ app.command(
         "refund ord-1 --line shipping --id return-1",
     )
 )(refund.refund)
+app.command(epilog=_example("retry ord-1", "retry ord-1 --method pm_card_visa"))(retry.retry)

@@ -1,5 +1,5 @@
--- Unfinished orders by step, those past their deadline by step, and pending payments by status, each with the age of
--- the oldest in seconds. Reads partial indexes only, so the cost grows with what is unfinished.
+-- Unfinished orders by step, those past their deadline by step, those that are held by the hold's name, and pending
+-- payments by status, each with the age of the oldest in seconds. Reads partial indexes only, so the cost grows with what is unfinished.
 select 'order' as kind, step as key, count(*) as count, extract(epoch from now() - min(created_at))::float8 as oldest
 from orders
 where step in ('receive', 'validate', 'manual_review', 'charge', 'shipping')
@@ -10,6 +10,11 @@ from orders
 where deadline_at < now() and completed_at is null
     and step in ('receive', 'validate', 'manual_review', 'charge', 'shipping')
 group by step
+union all
+select 'held_order', hold ->> 'name', count(*), extract(epoch from now() - min((hold ->> 'since')::timestamptz))::float8
+from orders
+where hold is not null
+group by hold ->> 'name'
 union all
 select 'payment', status, count(*), extract(epoch from now() - min(since))::float8
 from pending_payments
