@@ -1,16 +1,16 @@
-"""`orderfleet payments`: payments and their ledger, exports for finance, refunds. It registers the subcommands."""
+"""`orderfleet payments`: payments and their ledger, exports for finance, refunds, reconciliation. It registers the subcommands."""
 
 from __future__ import annotations
 
 import typer
 
 from orderfleet.cli.errors import EXITS
-from orderfleet.cli.payments import export, refund, views
+from orderfleet.cli.payments import export, reconcile, refund, views
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List and export payments, and refund orders in part, also after their end.",
+    help="List and export payments, refund orders in part, and compare the ledger with the payment provider's books.",
     epilog=EXITS,
 )
 
@@ -37,3 +37,10 @@ app.command(
         "refund ord-1 --line shipping --id return-1",
     )
 )(refund.refund)
+app.command(
+    epilog=f"{_example('reconcile', 'reconcile --from 72h', 'reconcile --from 2026-11-01 --to 2026-11-02 --dry-run')}"
+    f"\n\n{reconcile.RECONCILE_EXITS}"
+)(reconcile.reconcile)
+app.command(epilog=_example("differences", "differences --all -o json | jq -r '.differences[].payment_id'"))(
+    reconcile.differences
+)
