@@ -33,7 +33,7 @@ from orderfleet.domain.payment import Movement, MovementKind, ProviderPayment
 from orderfleet.domain.status import PaymentStatus
 
 _UNDONE: Final = frozenset({PaymentStatus.VOIDED, PaymentStatus.FAILED, PaymentStatus.REFUNDED})
-"""Statuses in which nothing is going on."""
+"""Statuses of a payment without an operation in progress."""
 
 _FACTS: Final = {
     MovementKind.REFUNDED: DifferenceKind.REFUND_NOT_IN_LEDGER,

@@ -19,9 +19,9 @@ from orderfleet.orders.compensation import CompensationWorkflow, RefundWorkflow
 from orderfleet.orders.maintenance import MaintenanceActivities
 from orderfleet.orders.orphan_sweep import OrphanSweepWorkflow
 from orderfleet.orders.payment_activities import PaymentActivities
-from orderfleet.orders.refund_activities import RefundActivities
 from orderfleet.orders.reconciliation import ReconciliationWorkflow
 from orderfleet.orders.reconciliation_activities import ReconciliationActivities
+from orderfleet.orders.refund_activities import RefundActivities
 from orderfleet.orders.schedules import ensure_schedule, keep_schedules, schedules
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.process import Stop

@@ -25,7 +25,7 @@ from orderfleet.temporal.connection import explain_connection_error
 POLL_SECONDS: Final = 0.5
 """Interval at which progress is read."""
 QUERY_TIMEOUT: Final = timedelta(seconds=2)
-"""How long progress may take: without a worker nobody answers."""
+"""How long progress may take: without a worker there is no answer."""
 
 
 class ReconciliationRunning(OrderfleetError):

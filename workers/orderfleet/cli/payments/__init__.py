@@ -1,4 +1,4 @@
-"""`orderfleet payments`: payments and their ledger, exports for finance, refunds, reconciliation. It registers the subcommands."""
+"""`orderfleet payments`: payments with their ledger, exports, refunds, reconciliation. It registers the subcommands."""
 
 from __future__ import annotations
 
