@@ -95,7 +95,7 @@ def events(context: CheckContext) -> Iterator[Finding]:
         violations = list(_unexplained(status, context.evidence.events.get(order_id, ())))
         client_log = context.accepted[order_id]
         if client_log.plan.channel is Channel.KUBERNETES:
-            # The operator may have started the order after the edit, and with it.
+            # If the edit came before the operator started the order, the order started with it and has no event of it.
             edits = {_NEW_ADDRESS: Action.REDIRECT, _APPROVED: Action.APPROVE}
             violations = [one for one in violations if one not in edits or not requested(client_log, edits[one])]
         yield order_id, "; ".join(violations)

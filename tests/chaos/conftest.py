@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import structlog
 
-from support.operator_env import api_server_proxy, shop, workers
+from support.operator_env import api_server_proxy, operator_env, workers
 
-__all__ = ["api_server_proxy", "shop", "workers"]
+__all__ = ["api_server_proxy", "operator_env", "workers"]
 
 
 @pytest.fixture(autouse=True)

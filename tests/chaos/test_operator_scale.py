@@ -24,45 +24,47 @@ OUTAGE_SECONDS = 60.0
 
 @pytest.mark.timeout(300)
 async def test_operator_start_with_two_thousand_finished_orders_is_not_slower(
-    shop: OperatorTestEnv, workers: Any
+    operator_env: OperatorTestEnv, workers: Any
 ) -> None:
-    name = shop.name()
-    async with shop.operator():
-        await shop.apply(order_manifest(name, approved=True))
-        done = await shop.until(name, ended)
-    alone = await _seconds_until_new_order_in_review(shop)
-    await _create_finished(shop, done, FINISHED - 1)
-    with_finished = await _seconds_until_new_order_in_review(shop)
+    name = operator_env.name()
+    async with operator_env.operator():
+        await operator_env.apply(order_manifest(name, approved=True))
+        done = await operator_env.until(name, ended)
+    alone = await _seconds_until_new_order_in_review(operator_env)
+    await _create_finished(operator_env, done, FINISHED - 1)
+    with_finished = await _seconds_until_new_order_in_review(operator_env)
     print(
         f"\nstart to a new Order in review: {with_finished / alone:.2f} times as long with {FINISHED} finished Orders"
     )
-    assert len((await shop.kubectl("get", "ofo", "-l", "orderfleet.dev/ended", "-o", "name")).split()) == FINISHED
-    assert not {key.name for key, _write in shop.writes if key.name.startswith("finished-")}
+    assert (
+        len((await operator_env.kubectl("get", "ofo", "-l", "orderfleet.dev/ended", "-o", "name")).split()) == FINISHED
+    )
+    assert not {key.name for key, _write in operator_env.writes if key.name.startswith("finished-")}
     assert with_finished < 3 * alone + 1
 
 
-async def _seconds_until_new_order_in_review(shop: OperatorTestEnv) -> float:
+async def _seconds_until_new_order_in_review(operator_env: OperatorTestEnv) -> float:
     # The fastest of three: the machine may be busy.
-    return min([await _one_start(shop) for _ in range(3)])
+    return min([await _one_start(operator_env) for _ in range(3)])
 
 
-async def _one_start(shop: OperatorTestEnv) -> float:
-    name = shop.name()
-    await shop.apply(order_manifest(name))
+async def _one_start(operator_env: OperatorTestEnv) -> float:
+    name = operator_env.name()
+    await operator_env.apply(order_manifest(name))
     began = time.monotonic()
-    async with shop.operator() as operator:
+    async with operator_env.operator() as operator:
         await eventually(lambda: [key.name for key in operator.cache] == [name])
-        await shop.until(name, lambda order: step(order) == "manual_review")
+        await operator_env.until(name, lambda order: step(order) == "manual_review")
         took = time.monotonic() - began
-        await shop.patch(name, cancel=True)
-        await shop.until(name, lambda order: step(order) == "canceled")
-        await shop.kubectl("delete", "ofo", name)
+        await operator_env.patch(name, cancel=True)
+        await operator_env.until(name, lambda order: step(order) == "canceled")
+        await operator_env.kubectl("delete", "ofo", name)
     return took
 
 
-async def _create_finished(shop: OperatorTestEnv, example: dict[str, Any], count: int) -> None:
+async def _create_finished(operator_env: OperatorTestEnv, example: dict[str, Any], count: int) -> None:
     """Create Orders that have ended as the example did, its status and label included."""
-    namespace = shop.cluster.namespace
+    namespace = operator_env.cluster.namespace
     path = f"/apis/orderfleet.dev/v1alpha1/namespaces/{namespace}/orders"
     metadata = {"labels": example["metadata"]["labels"], "namespace": namespace}
 
@@ -80,26 +82,28 @@ async def _create_finished(shop: OperatorTestEnv, example: dict[str, Any], count
 
 @pytest.mark.timeout(300)
 async def test_operator_without_api_server_for_a_minute_loses_no_change(
-    shop: OperatorTestEnv, workers: Any, api_server_proxy: TcpProxy
+    operator_env: OperatorTestEnv, workers: Any, api_server_proxy: TcpProxy
 ) -> None:
-    before = [shop.name() for _ in range(10)]
-    during_outage = [shop.name() for _ in range(10)]
-    deleted = shop.name()
-    async with shop.operator():
-        await shop.apply(*(order_manifest(name) for name in (*before, deleted)))
+    before = [operator_env.name() for _ in range(10)]
+    during_outage = [operator_env.name() for _ in range(10)]
+    deleted = operator_env.name()
+    async with operator_env.operator():
+        await operator_env.apply(*(order_manifest(name) for name in (*before, deleted)))
         for name in (*before, deleted):
-            await shop.until(name, lambda order: step(order) == "manual_review")
+            await operator_env.until(name, lambda order: step(order) == "manual_review")
         await api_server_proxy.cut()
         # kubectl has its own connection: clients and orders continue while the operator is disconnected.
         for number, name in enumerate(before):
-            await (workers.client.change(name, Change.approve()) if number % 2 else shop.patch(name, approved=True))
-        await shop.apply(*(order_manifest(name, approved=True) for name in during_outage))
-        await shop.delete(deleted)
+            await (
+                workers.client.change(name, Change.approve()) if number % 2 else operator_env.patch(name, approved=True)
+            )
+        await operator_env.apply(*(order_manifest(name, approved=True) for name in during_outage))
+        await operator_env.delete(deleted)
         await asyncio.sleep(OUTAGE_SECONDS)
         await api_server_proxy.restore()
         for name in (*before, *during_outage):
-            done = await shop.until(name, ended, seconds=60)
+            done = await operator_env.until(name, ended, seconds=60)
             assert condition(done, "Ready") == ("True", "Shipped")
-        await shop.until_gone(deleted, seconds=60)
+        await operator_env.until_gone(deleted, seconds=60)
     assert (await workers.handle(deleted).result()).canceled
     assert workers.provider.charges.total() == len(before) + len(during_outage)

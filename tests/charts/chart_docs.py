@@ -1,7 +1,7 @@
 """Generates a chart's `values.schema.json`, the table in its README, and its copies of rules and dashboards.
 
 `make chart-docs` runs it; `test_docs.py` compares the files. A value with a `# --` comment is documented, and its
-default gives its type. A group of values allows no other names.
+default gives its type. The schema rejects a name that a group of values does not have.
 """
 
 from __future__ import annotations

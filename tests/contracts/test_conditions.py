@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import runpy
 
+from orderfleet.domain.status import Step
+from orderfleet.operator import conditions
 from orderfleet.operator.conditions import ConditionType, Reason
 from orderfleet.operator.events import EVENT_REASONS, WARNINGS
 from orderfleet_local.stack import paths
@@ -36,3 +38,8 @@ def test_each_reason_has_an_event_or_is_listed_without_one():
 def test_each_warning_is_an_event_and_each_condition_type_has_one():
     assert all(reason in EVENT_REASONS[kind] for kind, reason in WARNINGS)
     assert set(EVENT_REASONS) == set(ConditionType)
+
+
+def test_each_step_before_the_end_has_a_reason_of_reconciling():
+    ends = {Step.DELIVERED, Step.CANCELED, Step.FAILED}
+    assert set(conditions._IN_PROGRESS) == set(Step) - ends, "add the step to _IN_PROGRESS of operator/conditions.py"

@@ -22,11 +22,11 @@ from support.factories import automatic_order, order_manifest
 from support.identity_provider import AUDIENCE, ISSUER, identity_provider
 from support.jumping_clock import JumpingClock, jumping_clock
 from support.ledgers import Ledgers
-from support.operator_env import OperatorTestEnv, shop, step
+from support.operator_env import OperatorTestEnv, operator_env, step
 from support.polling import eventually
 from support.role_processes import RoleProcesses
 
-__all__ = ["shop"]
+__all__ = ["operator_env"]
 
 AHEAD, CORRECT, BACK = timedelta(hours=1), timedelta(0), timedelta(hours=-1)
 REVIEW = timedelta(seconds=6)
@@ -100,18 +100,20 @@ async def test_workers_whose_clock_jumps_follow_temporal_time(
 
 
 async def test_operator_whose_clock_jumps_applies_changes(
-    processes: RoleProcesses, clock: JumpingClock, shop: OperatorTestEnv
+    processes: RoleProcesses, clock: JumpingClock, operator_env: OperatorTestEnv
 ) -> None:
     await (await processes.worker("all")).answers("/readyz", 200)
-    operator = await processes.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace, **clock.environment)
+    operator = await processes.operator(
+        ORDERFLEET_OPERATOR_NAMESPACES=operator_env.cluster.namespace, **clock.environment
+    )
     await operator.answers("/readyz", 200)
     for number, offset in enumerate((AHEAD, BACK, CORRECT)):
         name = f"declared-{number}"
-        await shop.apply(order_manifest(name))
-        await shop.until(name, lambda found: step(found) == "manual_review")
+        await operator_env.apply(order_manifest(name))
+        await operator_env.until(name, lambda found: step(found) == "manual_review")
         clock.jump(offset)
-        await shop.patch(name, approved=True)
-        await shop.until(name, lambda found: step(found) == "shipped")
+        await operator_env.patch(name, approved=True)
+        await operator_env.until(name, lambda found: step(found) == "shipped")
     assert operator.process.returncode is None
 
 

@@ -30,7 +30,7 @@ LIBC = ctypes.CDLL(None)
 
 @pytest.fixture
 async def workers(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[WorkflowTestEnv]:
-    # As in worker processes: the sandbox would load every type again for each run.
+    # Worker processes have no sandbox either; it would load every type again for each run, and memory would grow.
     queues = task_queues.orders, task_queues.shipping
     async with workflow_test_env(temporal_client, postgres_url, *queues, runner=UnsandboxedWorkflowRunner) as made:
         yield made

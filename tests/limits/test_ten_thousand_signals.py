@@ -24,17 +24,17 @@ MAX_CARRIED_BYTES = 512 * 1024
 
 
 @pytest.fixture
-async def running(temporal_client, postgres_url, task_queues) -> AsyncIterator[WorkflowTestEnv]:
+async def workflow_env(temporal_client, postgres_url, task_queues) -> AsyncIterator[WorkflowTestEnv]:
     async with workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
         yield made
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-async def test_order_with_ten_thousand_signals_has_bounded_histories(running: WorkflowTestEnv) -> None:
-    order = running.order("many-1")
+async def test_order_with_ten_thousand_signals_has_bounded_histories(workflow_env: WorkflowTestEnv) -> None:
+    order = workflow_env.order("many-1")
     assert order.policy.changes_per_run == PER_RUN
-    handle = await running.start(order)
+    handle = await workflow_env.start(order)
     numbers = iter(range(SIGNALS))
     repeats = 0
 
@@ -43,7 +43,7 @@ async def test_order_with_ten_thousand_signals_has_bounded_histories(running: Wo
         nonlocal repeats
         while True:
             with contextlib.suppress(TemporalUnavailable):
-                await running.client.signal("many-1", signal, args)
+                await workflow_env.client.signal("many-1", signal, args)
                 return
             repeats += 1
             await asyncio.sleep(0.5)
@@ -61,12 +61,12 @@ async def test_order_with_ten_thousand_signals_has_bounded_histories(running: Wo
     async with asyncio.timeout(1200):
         status = await handle.result()
     assert (status.step, status.address) == (Step.SHIPPED, last)
-    rows = await running.database.fetch("select count(*) from events where kind = 'address_changed'")
+    rows = await workflow_env.database.fetch("select count(*) from events where kind = 'address_changed'")
     assert SIGNALS + 1 <= rows[0][0] <= SIGNALS + 1 + repeats
 
     lengths, carried, run_id = [], [], handle.first_execution_run_id
     while run_id:
-        history = await running.temporal.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
+        history = await workflow_env.temporal.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
         lengths.append(len(history.events))
         carried.append(history.events[0].workflow_execution_started_event_attributes.input.ByteSize())
         run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id

@@ -30,6 +30,6 @@ def script_failures(
     for failure in failures:
         behaviors, error = kinds[failure]
         if behaviors is script.after:
-            # The call gets as far as its response.
+            # The call succeeds, and only its response is lost.
             script.before.append(_succeeds)
         behaviors.append(fails(error))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from support.operator_env import shop
+from support.operator_env import operator_env
 from support.own_prometheus import running
 
-__all__ = ["shop"]
+__all__ = ["operator_env"]
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def provider(tmp_path: Path) -> Iterator[ProviderServer]:
 
 @pytest.mark.timeout(600)
 async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
-    shop: OperatorTestEnv,
+    operator_env: OperatorTestEnv,
     provider: ProviderServer,
     role_environment: dict[str, str],
     postgres_url: str,
@@ -113,7 +113,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
 ) -> None:
     health, sdk = ports.choose(0), ports.choose(0)
     environment = {
-        **_environment(role_environment, shop, sdk),
+        **_environment(role_environment, operator_env, sdk),
         "ORDERFLEET_PAYMENT_PROVIDER": "http",
         "ORDERFLEET_PAYMENT_URL": provider.url,
     }
@@ -192,7 +192,7 @@ async def test_alerts_fire_while_a_fault_lasts_and_clear_afterwards(
 
 @pytest.mark.timeout(400)
 async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot(
-    shop: OperatorTestEnv,
+    operator_env: OperatorTestEnv,
     role_environment: dict[str, str],
     temporal_client: Client,
     task_queues: Any,
@@ -203,7 +203,7 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
     many_attempts = StepPolicy(attempt_timeout="10s", initial_interval="500ms", backoff=1, attempts=1000)
     policy = OrderPolicy(shipping_task_queue=task_queues.shipping, validation=many_attempts, charge=many_attempts)
     async with AsyncExitStack() as stack:
-        environment = _environment(role_environment, shop, sdk)
+        environment = _environment(role_environment, operator_env, sdk)
         processes = RoleProcesses(stack, environment, tmp_path)
         operator = await processes.operator()
         blocked = await processes.worker("all", health, ORDERFLEET_FAULTS="validate:error=1")
@@ -227,10 +227,10 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
         await scenario.clear("OrderfleetOrdersNotMoving", "OrderfleetScheduleToStartSlow")
 
 
-def _environment(role_environment: dict[str, str], shop: OperatorTestEnv, sdk: int) -> dict[str, str]:
+def _environment(role_environment: dict[str, str], operator_env: OperatorTestEnv, sdk: int) -> dict[str, str]:
     return {
         **role_environment,
-        "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
+        "ORDERFLEET_OPERATOR_NAMESPACES": operator_env.cluster.namespace,
         "ORDERFLEET_TEMPORAL_METRICS_PORT": str(sdk),
         "ORDERFLEET_ORPHAN_SWEEP_INTERVAL": "1s",
     }

@@ -68,12 +68,12 @@ def missing_metrics(prometheus: Prometheus) -> list[str]:
 
 
 async def test_every_panel_and_every_metric_has_data(
-    shop: OperatorTestEnv, role_environment: dict[str, str], tmp_path: Path, scraping: Any
+    operator_env: OperatorTestEnv, role_environment: dict[str, str], tmp_path: Path, scraping: Any
 ) -> None:
     environment = {
         **role_environment,
         "ORDERFLEET_SIMULATED_LEDGER": str(tmp_path / "ledger.db"),
-        "ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace,
+        "ORDERFLEET_OPERATOR_NAMESPACES": operator_env.cluster.namespace,
         "ORDERFLEET_STEP_INITIAL_INTERVAL": "50ms",
         "ORDERFLEET_STEP_BACKOFF": "1",
         "ORDERFLEET_STEP_ATTEMPTS": "2",
@@ -101,7 +101,7 @@ async def test_every_panel_and_every_metric_has_data(
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as caller:
             # The first value of a counter is no increase, so rates need a later wave.
             for wave in range(60):
-                await _wave(wave, shop, caller)
+                await _wave(wave, operator_env, caller)
                 missing = await asyncio.to_thread(lambda: (empty_panels(prometheus), missing_metrics(prometheus)))
                 if missing == ([], []):
                     break
@@ -110,7 +110,7 @@ async def test_every_panel_and_every_metric_has_data(
             assert prometheus.query(text), title
 
 
-async def _wave(number: int, shop: OperatorTestEnv, caller: httpx.AsyncClient) -> None:
+async def _wave(number: int, operator_env: OperatorTestEnv, caller: httpx.AsyncClient) -> None:
     """Start orders that ship, fail, are rejected, canceled and reviewed."""
     given = {"items": ITEMS, "address": ADDRESS_JSON}
     auto = {**given, "review": {"mode": "auto"}}
@@ -123,7 +123,7 @@ async def _wave(number: int, shop: OperatorTestEnv, caller: httpx.AsyncClient) -
         "waits": given,
     }.items():
         await caller.post("/orders", json={"order_id": f"panel-{number}-{kind}", **body})
-    await shop.apply(order_manifest(f"panel-{number}-declared", approved=number % 2 == 0))
+    await operator_env.apply(order_manifest(f"panel-{number}-declared", approved=number % 2 == 0))
     await caller.get(f"/orders/panel-{number}-unknown")
 
     async def reviewed() -> bool:

@@ -16,7 +16,7 @@ from support.sample_rows import AT, CHARGE, payment, progress, receive, refund, 
 
 
 @pytest.fixture
-async def record(postgres_url: str) -> AsyncIterator[OrderWrites]:
+async def writes(postgres_url: str) -> AsyncIterator[OrderWrites]:
     async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=30)) as database:
         yield OrderWrites(database)
 
@@ -28,21 +28,21 @@ async def completions(postgres_url: str) -> AsyncIterator[Completions]:
 
 
 async def test_wait_for_order_with_pending_refund_ends_after_the_refund(
-    record: OrderWrites, completions: Completions
+    writes: OrderWrites, completions: Completions
 ) -> None:
     shipped, canceled = (asyncio.create_task(completions.wait_for(order_id)) for order_id in ("shipped", "canceled"))
     for order_id in ("shipped", "canceled"):
-        await receive(record, sample_order(order_id))
-        await record.begin_payment(payment(order_id))
-        await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, CHARGE)
-    await record.record("canceled", progress(2, Step.CANCELED, completed_at=AT))
+        await receive(writes, sample_order(order_id))
+        await writes.begin_payment(payment(order_id))
+        await writes.finish_payment(payment(order_id), PaymentStatus.CHARGED, CHARGE)
+    await writes.record("canceled", progress(2, Step.CANCELED, completed_at=AT))
     assert not shipped.done()
-    await record.record("shipped", progress(2, Step.SHIPPED, completed_at=AT))
+    await writes.record("shipped", progress(2, Step.SHIPPED, completed_at=AT))
     async with asyncio.timeout(60):
         assert await shipped
         # Both are polled together, and this one's step ended first.
         assert not canceled.done()
-        await refund(record, payment("canceled"))
+        await refund(writes, payment("canceled"))
         assert await canceled
 
 

@@ -40,7 +40,7 @@ def _broken(folder: Path, program: Path, *, port: int) -> Part:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[StackState, list[str]]]:
+def running_stack() -> Iterator[tuple[StackState, list[str]]]:
     """Yield a stack with Prometheus, a fake collector and a service that fails, and the output of its start."""
     program("prometheus")
     with stack_folder() as folder:
@@ -58,8 +58,8 @@ def running() -> Iterator[tuple[StackState, list[str]]]:
         yield lifecycle.up(lines.append, folder=folder, roles=ROLES, optional=optional), lines
 
 
-def test_prometheus_scrapes_the_parts_and_loads_the_rules(running):
-    state, _ = running
+def test_prometheus_scrapes_the_parts_and_loads_the_rules(running_stack):
+    state, _ = running_stack
     server = Prometheus(state.parts["prometheus"].ports["web"])
     eventually_sync(
         lambda: {found["metric"]["part"] for found in server.query("up == 1")} >= {"well", "temporal"}, seconds=60
@@ -72,29 +72,29 @@ def test_prometheus_scrapes_the_parts_and_loads_the_rules(running):
     assert {group["name"] for group in rules} == {group["name"] for group in groups}
 
 
-def test_links_include_optional_services(running):
-    state, _ = running
+def test_links_include_optional_services(running_stack):
+    state, _ = running_stack
     found = links(state)
     assert found["alerts"] == f"{found['prometheus']}/alerts"
     assert found["traces"] == str(state.logs / "otelcol.log")
 
 
-def test_roles_get_the_collectors_endpoint(running):
-    state, _ = running
+def test_roles_get_the_collectors_endpoint(running_stack):
+    state, _ = running_stack
     (well,) = (found for found in processes.find(state.folder)["well"] if found.pid == state.parts["well"].pid)
     assert well.environ()["ORDERFLEET_OTLP_ENDPOINT"] == f"127.0.0.1:{state.parts['otelcol'].ports['otlp']}"
 
 
-def test_missing_or_failing_service_is_reported_and_the_stack_is_complete(running):
-    state, lines = running
+def test_missing_or_failing_service_is_reported_and_the_stack_is_complete(running_stack):
+    state, lines = running_stack
     assert state.complete
     assert {"absent", "broken"}.isdisjoint(state.parts)
     assert sum(line.startswith("absent is not started: no traces are collected; ") for line in lines) == 1
     assert sum(line.startswith("the stack continues without broken: ") for line in lines) == 1
 
 
-def test_killed_service_is_started_again_alone(running):
-    state, _ = running
+def test_killed_service_is_started_again_alone(running_stack):
+    state, _ = running_stack
     for found in processes.find(state.folder)["prometheus"]:
         found.kill()
         eventually_sync(lambda found=found: not processes.alive(found))

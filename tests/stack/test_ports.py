@@ -58,102 +58,104 @@ def _up_on_other_ports(folder: Path, roles: Sequence[Role]) -> StackState:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[StackState]:
+def running_stack() -> Iterator[StackState]:
     """Yield a stack without default ports."""
     with stack_folder() as folder:
         yield _up_on_other_ports(folder, ROLES)
 
 
-def _kill(running: StackState, *parts: str) -> None:
+def _kill(running_stack: StackState, *parts: str) -> None:
     """Kill the parts' processes, but not their children, and don't wait until they have ended."""
-    current = state.load(running.folder)
+    current = state.load(running_stack.folder)
     assert current is not None
     for part in parts:
-        for process in processes.find(running.folder, part)[part]:
+        for process in processes.find(running_stack.folder, part)[part]:
             if process.pid == current.parts[part].pid:
                 process.send_signal(signal.SIGKILL)
 
 
-def _assert_same_ports(running: StackState, again: StackState, lines: list[str]) -> None:
+def _assert_same_ports(running_stack: StackState, again: StackState, lines: list[str]) -> None:
     assert {name: part.ports for name, part in again.parts.items()} == {
-        name: part.ports for name, part in running.parts.items()
+        name: part.ports for name, part in running_stack.parts.items()
     }
     assert [line for line in lines if "is in use" in line] == []
     for name in ("well", "lingering"):
         assert get(f"{again.parts[name].url}/readyz") is not None
 
 
-def _up(running: StackState) -> None:
+def _up(running_stack: StackState) -> None:
     lines: list[str] = []
-    _assert_same_ports(running, lifecycle.up(lines.append, folder=running.folder, roles=ROLES), lines)
+    _assert_same_ports(running_stack, lifecycle.up(lines.append, folder=running_stack.folder, roles=ROLES), lines)
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_killed_part_keeps_its_ports_and_the_others_keep_running(running, part):
-    before = state.load(running.folder)
+def test_killed_part_keeps_its_ports_and_the_others_keep_running(running_stack, part):
+    before = state.load(running_stack.folder)
     assert before is not None
-    _kill(running, part)
-    _up(running)
-    after = state.load(running.folder)
+    _kill(running_stack, part)
+    _up(running_stack)
+    after = state.load(running_stack.folder)
     assert after is not None
     assert {name for name, found in after.parts.items() if found != before.parts[name]} == {part}
 
 
 @pytest.mark.parametrize("parts", SOME, ids="+".join)
-def test_parts_killed_together_keep_their_ports(running, parts):
-    _kill(running, *parts)
-    _up(running)
+def test_parts_killed_together_keep_their_ports(running_stack, parts):
+    _kill(running_stack, *parts)
+    _up(running_stack)
 
 
 @pytest.mark.timeout(1200)
-def test_every_killed_subset_keeps_its_ports(running):
+def test_every_killed_subset_keeps_its_ports(running_stack):
     for parts in SUBSETS:
-        _kill(running, *parts)
-        _up(running)
+        _kill(running_stack, *parts)
+        _up(running_stack)
 
 
-def test_all_parts_killed_keep_their_ports(running):
-    _kill(running, *PARTS)
-    _up(running)
+def test_all_parts_killed_keep_their_ports(running_stack):
+    _kill(running_stack, *PARTS)
+    _up(running_stack)
 
 
-def test_up_again_keeps_the_ports(running):
+def test_up_again_keeps_the_ports(running_stack):
     lines: list[str] = []
-    _assert_same_ports(running, lifecycle.up(lines.append, folder=running.folder, roles=ROLES, again=True), lines)
+    _assert_same_ports(
+        running_stack, lifecycle.up(lines.append, folder=running_stack.folder, roles=ROLES, again=True), lines
+    )
 
 
-def test_restart_of_all_roles_keeps_the_ports(running):
+def test_restart_of_all_roles_keeps_the_ports(running_stack):
     lines: list[str] = []
     names = [each.name for each in ROLES]
-    again = lifecycle.restart(*names, progress=lines.append, folder=running.folder, roles=ROLES)
-    _assert_same_ports(running, again, lines)
+    again = lifecycle.restart(*names, progress=lines.append, folder=running_stack.folder, roles=ROLES)
+    _assert_same_ports(running_stack, again, lines)
 
 
-def test_restart_of_all_parts_keeps_the_ports(running):
+def test_restart_of_all_parts_keeps_the_ports(running_stack):
     lines: list[str] = []
-    again = lifecycle.restart(*PARTS, progress=lines.append, folder=running.folder, roles=ROLES)
-    _assert_same_ports(running, again, lines)
+    again = lifecycle.restart(*PARTS, progress=lines.append, folder=running_stack.folder, roles=ROLES)
+    _assert_same_ports(running_stack, again, lines)
 
 
-def test_failed_up_keeps_the_ports(running):
-    _kill(running, *PARTS)
+def test_failed_up_keeps_the_ports(running_stack):
+    _kill(running_stack, *PARTS)
     with pytest.raises(PartFailed):
-        lifecycle.up(folder=running.folder, roles=(*ROLES, role("broken")))
-    assert state.load(running.folder) is None
-    _up(running)
+        lifecycle.up(folder=running_stack.folder, roles=(*ROLES, role("broken")))
+    assert state.load(running_stack.folder) is None
+    _up(running_stack)
 
 
-def test_second_stack_has_other_ports(running):
+def test_second_stack_has_other_ports(running_stack):
     # Killed, so that its ports are free.
-    _kill(running, *PARTS)
-    _up(running)
+    _kill(running_stack, *PARTS)
+    _up(running_stack)
     with stack_folder() as folder:
         other = _up_on_other_ports(folder, (role("well"),))
-        assert not _ports(running) & _ports(other)
+        assert not _ports(running_stack) & _ports(other)
         # Each of them restarts while the other one runs.
-        _kill(running, "temporal", "well")
+        _kill(running_stack, "temporal", "well")
         _kill(other, "temporal", "well")
-        _up(running)
+        _up(running_stack)
         again = lifecycle.up(folder=folder, roles=(role("well"),))
         assert {name: part.ports for name, part in again.parts.items()} == {
             name: part.ports for name, part in other.parts.items()
@@ -161,6 +163,6 @@ def test_second_stack_has_other_ports(running):
         lifecycle.down(folder=folder)
 
 
-def test_down_forgets_the_ports(running):
-    lifecycle.down(folder=running.folder)
-    assert state.load_ports(running.folder) == {}
+def test_down_forgets_the_ports(running_stack):
+    lifecycle.down(folder=running_stack.folder)
+    assert state.load_ports(running_stack.folder) == {}

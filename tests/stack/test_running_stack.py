@@ -24,13 +24,13 @@ ROLES = (role("well"),)
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[StackState]:
+def running_stack() -> Iterator[StackState]:
     with stack_folder() as folder:
         yield lifecycle.up(folder=folder, roles=ROLES)
 
 
-def _kill(running: StackState, part: str) -> None:
-    (process,) = (p for p in processes.find(running.folder)[part] if p.pid == running.parts[part].pid)
+def _kill(running_stack: StackState, part: str) -> None:
+    (process,) = (p for p in processes.find(running_stack.folder)[part] if p.pid == running_stack.parts[part].pid)
     process.kill()
     eventually_sync(lambda: not processes.alive(process))
 
@@ -40,11 +40,11 @@ def _conditions(folder: Path) -> dict[str, Condition]:
 
 
 @pytest.fixture
-def whole(running: StackState) -> Iterator[StackState]:
+def whole(running_stack: StackState) -> Iterator[StackState]:
     """Yield the running stack; start its stopped parts again after the test."""
-    yield state.load(running.folder) or running
+    yield state.load(running_stack.folder) or running_stack
     try:
-        lifecycle.up(folder=running.folder, roles=ROLES)
+        lifecycle.up(folder=running_stack.folder, roles=ROLES)
     except AlreadyRunning:
         return
 
@@ -113,8 +113,8 @@ def test_part_on_another_port_restarts_the_parts_that_need_it(whole):
     assert again.parts["well"].pid != whole.parts["well"].pid
 
 
-def test_down_after_a_kill_of_postgres_ends_its_busy_backends(running):
-    folder = running.folder
+def test_down_after_a_kill_of_postgres_ends_its_busy_backends(running_stack):
+    folder = running_stack.folder
     current = state.load(folder)
     assert current is not None
     # A computing query doesn't notice that the server has ended.

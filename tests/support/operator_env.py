@@ -172,7 +172,9 @@ async def workers(temporal_client, postgres_url, task_queues) -> AsyncIterator[W
 
 
 @pytest.fixture
-async def shop(kubernetes, temporal_address, postgres_url, task_queues, monkeypatch) -> AsyncIterator[OperatorTestEnv]:
+async def operator_env(
+    kubernetes, temporal_address, postgres_url, task_queues, monkeypatch
+) -> AsyncIterator[OperatorTestEnv]:
     """A namespace for Orders, and operators that run in it."""
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     made = OperatorTestEnv(kubernetes, temporal_address, postgres_url, task_queues)
@@ -182,10 +184,10 @@ async def shop(kubernetes, temporal_address, postgres_url, task_queues, monkeypa
 
 @pytest.fixture
 async def api_server_proxy(
-    shop: OperatorTestEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    operator_env: OperatorTestEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[TcpProxy]:
     """A proxy between operators and the API server; kubectl has its own connection."""
-    config = json.loads(shop.cluster.kubeconfig.read_text())
+    config = json.loads(operator_env.cluster.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     async with tcp_proxy("127.0.0.1", urlsplit(cluster["server"]).port or 443) as proxy:
         cluster["server"] = f"https://127.0.0.1:{proxy.port}"

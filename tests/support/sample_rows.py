@@ -62,7 +62,7 @@ def shipment(status: ShipmentStatus, order_id: str = "ord-1", attempt: int = 1, 
 
 
 async def receive(
-    record: OrderWrites,
+    writes: OrderWrites,
     given: OrderInput | None = None,
     first: Progress | None = None,
     *,
@@ -70,7 +70,7 @@ async def receive(
     unique_reference: bool = False,
 ) -> OrderInput:
     given = given or sample_order()
-    await record.receive(
+    await writes.receive(
         given,
         workflow_id=names.order_workflow_id(given.order_id),
         run_id=run_id,
@@ -82,12 +82,12 @@ async def receive(
     return given
 
 
-async def refund(record: OrderWrites, of: PaymentIntent | None = None, *, events: Sequence[AuditEvent] = ()) -> None:
+async def refund(writes: OrderWrites, of: PaymentIntent | None = None, *, events: Sequence[AuditEvent] = ()) -> None:
     """Refund what is left of a payment, as the undo of its order does."""
     of = of or payment()
-    decision = await record.begin_refund(of.payment_id, of.order_id, UNDO, undo=True, events=events)
+    decision = await writes.begin_refund(of.payment_id, of.order_id, UNDO, undo=True, events=events)
     for part in decision.parts:
-        await record.finish_refund(part, Refund(reference="re_1"), events=events)
+        await writes.finish_refund(part, Refund(reference="re_1"), events=events)
 
 
 async def force_payment_status(sql: asyncpg.Connection, order_id: str, status: PaymentStatus | str) -> None:

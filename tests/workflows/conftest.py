@@ -19,14 +19,14 @@ def _long_answer_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def skipping(time_skipping_env: WorkflowEnvironment, postgres_url: str) -> AsyncIterator[WorkflowTestEnv]:
-    """A fleet whose timers pass at once while a result is awaited."""
+async def skipping_env(time_skipping_env: WorkflowEnvironment, postgres_url: str) -> AsyncIterator[WorkflowTestEnv]:
+    """Both workers on a server whose timers pass at once while a result is awaited."""
     async with workflow_test_env(time_skipping_env.client, postgres_url, "orders-tq", "shipping-tq") as made:
         yield made
 
 
 @pytest.fixture
-async def running(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[WorkflowTestEnv]:
-    """A fleet on the real server."""
+async def workflow_env(temporal_client: Client, postgres_url: str, task_queues) -> AsyncIterator[WorkflowTestEnv]:
+    """Both workers on the real server."""
     async with workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as made:
         yield made

@@ -10,11 +10,11 @@ from support.workflow_env import WorkflowTestEnv
 
 
 @pytest.mark.slow
-async def test_calls_of_providers_are_never_local_activities(running: WorkflowTestEnv) -> None:
+async def test_calls_of_providers_are_never_local_activities(workflow_env: WorkflowTestEnv) -> None:
     """A call that can block for long is a regular activity, which Temporal shows and which delays no signal."""
-    handle = await running.start(running.order("k-1", review=AUTO))
+    handle = await workflow_env.start(workflow_env.order("k-1", review=AUTO))
     await handle.result()
-    shipment = running.temporal.get_workflow_handle("shipping-k-1-1")
+    shipment = workflow_env.temporal.get_workflow_handle("shipping-k-1-1")
     regular = [
         event.activity_task_scheduled_event_attributes.activity_type.name
         for each in (handle, shipment)

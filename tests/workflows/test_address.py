@@ -25,62 +25,62 @@ def shipped_to(env: WorkflowTestEnv, order_id: str) -> list:
 
 
 @pytest.mark.slow
-async def test_address_during_review_is_used(running: WorkflowTestEnv) -> None:
-    handle = await running.start(running.order("a-1"))
-    await running.until("a-1", lambda status: status.step is Step.MANUAL_REVIEW)
-    assert await running.client.change("a-1", Change.update_address(ELSEWHERE)) is ChangeResult.ACCEPTED
-    await running.until_recorded("a-1", lambda status: status.address == ELSEWHERE)
-    await running.client.change("a-1", Change.approve())
+async def test_address_during_review_is_used(workflow_env: WorkflowTestEnv) -> None:
+    handle = await workflow_env.start(workflow_env.order("a-1"))
+    await workflow_env.until("a-1", lambda status: status.step is Step.MANUAL_REVIEW)
+    assert await workflow_env.client.change("a-1", Change.update_address(ELSEWHERE)) is ChangeResult.ACCEPTED
+    await workflow_env.until_recorded("a-1", lambda status: status.address == ELSEWHERE)
+    await workflow_env.client.change("a-1", Change.approve())
     assert (await handle.result()).address == ELSEWHERE
-    assert shipped_to(running, "a-1") == [ELSEWHERE]
+    assert shipped_to(workflow_env, "a-1") == [ELSEWHERE]
 
 
 @pytest.mark.slow
-async def test_address_during_charge_is_used(running: WorkflowTestEnv) -> None:
+async def test_address_during_charge_is_used(workflow_env: WorkflowTestEnv) -> None:
     gate = Gate()
-    running.provider.charging.before.append(gate)
-    handle = await running.start(running.order("a-2", review=AUTO))
+    workflow_env.provider.charging.before.append(gate)
+    handle = await workflow_env.start(workflow_env.order("a-2", review=AUTO))
     await gate.reached.wait()
-    await running.client.change("a-2", Change.update_address(ELSEWHERE))
+    await workflow_env.client.change("a-2", Change.update_address(ELSEWHERE))
     gate.opened.set()
     await handle.result()
-    assert shipped_to(running, "a-2") == [ELSEWHERE]
-    recorded = (await running.recorded("a-2")).status
+    assert shipped_to(workflow_env, "a-2") == [ELSEWHERE]
+    recorded = (await workflow_env.recorded("a-2")).status
     assert (recorded.step, recorded.address) == (Step.SHIPPED, ELSEWHERE)
 
 
-async def test_address_after_dispatch_is_scheduled_is_rejected(running: WorkflowTestEnv) -> None:
+async def test_address_after_dispatch_is_scheduled_is_rejected(workflow_env: WorkflowTestEnv) -> None:
     gate = Gate()
-    running.carrier.booking.before.append(gate)
-    handle = await running.start(running.order("a-3", review=AUTO))
+    workflow_env.carrier.booking.before.append(gate)
+    handle = await workflow_env.start(workflow_env.order("a-3", review=AUTO))
     await gate.reached.wait()
     with pytest.raises(OrderChangeRejected, match="being dispatched"):
-        await running.client.change("a-3", Change.update_address(ELSEWHERE))
+        await workflow_env.client.change("a-3", Change.update_address(ELSEWHERE))
     gate.opened.set()
     assert (await handle.result()).address == ADDRESS
-    assert shipped_to(running, "a-3") == [ADDRESS]
+    assert shipped_to(workflow_env, "a-3") == [ADDRESS]
 
 
-async def test_last_of_several_addresses_is_used(running: WorkflowTestEnv) -> None:
-    handle = await running.start(running.order("a-5"))
+async def test_last_of_several_addresses_is_used(workflow_env: WorkflowTestEnv) -> None:
+    handle = await workflow_env.start(workflow_env.order("a-5"))
     last = ELSEWHERE.model_copy(update={"street": "9 Last St"})
     for street in ("3 A St", "4 B St", "9 Last St"):
         await handle.signal("update_address", ELSEWHERE.model_copy(update={"street": street}))
-    await running.client.change("a-5", Change.approve())
+    await workflow_env.client.change("a-5", Change.approve())
     assert (await handle.result()).address == last
-    assert shipped_to(running, "a-5") == [last]
+    assert shipped_to(workflow_env, "a-5") == [last]
 
 
-async def test_invalid_address_is_rejected_and_recorded(running: WorkflowTestEnv) -> None:
-    handle = await running.start(running.order("a-6"))
-    await running.until("a-6", lambda status: status.step is Step.MANUAL_REVIEW)
+async def test_invalid_address_is_rejected_and_recorded(workflow_env: WorkflowTestEnv) -> None:
+    handle = await workflow_env.start(workflow_env.order("a-6"))
+    await workflow_env.until("a-6", lambda status: status.step is Step.MANUAL_REVIEW)
     with pytest.raises(OrderChangeRejected, match=r"address\.city: is required in US"):
-        await running.client.change("a-6", Change.update_address(ELSEWHERE.model_copy(update={"city": ""})))
+        await workflow_env.client.change("a-6", Change.update_address(ELSEWHERE.model_copy(update={"city": ""})))
     with pytest.raises(WorkflowUpdateFailedError):
         await handle.execute_update("update_address", "garbage")
     await handle.signal("update_address", ["garbage"])
-    await eventually(lambda: running.kinds("a-6"), lambda kinds: kinds.count("change_rejected") == 1)
-    await running.client.change("a-6", Change.approve())
+    await eventually(lambda: workflow_env.kinds("a-6"), lambda kinds: kinds.count("change_rejected") == 1)
+    await workflow_env.client.change("a-6", Change.approve())
     assert (await handle.result()).address == ADDRESS
 
 
@@ -97,15 +97,17 @@ WORLD = Address(
 """Every field but the two that Hong Kong does not have."""
 
 
-async def test_every_field_in_any_script_reaches_the_carrier_from_start_and_change(running: WorkflowTestEnv) -> None:
+async def test_every_field_in_any_script_reaches_the_carrier_from_start_and_change(
+    workflow_env: WorkflowTestEnv,
+) -> None:
     for number, (first, change) in enumerate([(WORLD, None), (ADDRESS, WORLD)]):
-        handle = await running.start(running.order(f"a-8-{number}", address=first))
+        handle = await workflow_env.start(workflow_env.order(f"a-8-{number}", address=first))
         if change is not None:
             await handle.signal("update_address", change.model_dump(exclude_defaults=True))
         await handle.signal("approve")
         assert (await handle.result()).address == WORLD
-        assert shipped_to(running, f"a-8-{number}") == [WORLD]
-        assert (await running.recorded(f"a-8-{number}")).status.address == WORLD
+        assert shipped_to(workflow_env, f"a-8-{number}") == [WORLD]
+        assert (await workflow_env.recorded(f"a-8-{number}")).status.address == WORLD
 
 
 CHECKS = [
@@ -127,19 +129,21 @@ CHECKS = [
 
 @pytest.mark.parametrize(("checks", "change", "problem"), CHECKS)
 async def test_change_is_checked_as_the_order_was_at_its_start(
-    running: WorkflowTestEnv, checks: AddressChecks | None, change: dict[str, str], problem: str | None
+    workflow_env: WorkflowTestEnv, checks: AddressChecks | None, change: dict[str, str], problem: str | None
 ) -> None:
     """The worker's own settings, the defaults, apply only to an order whose policy does not say."""
     order_id = f"a-9-{CHECKS.index((checks, change, problem))}"
-    handle = await running.start(running.order(order_id, policy=quick_policy(running.settings, address_checks=checks)))
-    await running.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    handle = await workflow_env.start(
+        workflow_env.order(order_id, policy=quick_policy(workflow_env.settings, address_checks=checks))
+    )
+    await workflow_env.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     changed = ELSEWHERE.model_copy(update=change)
     await handle.signal("update_address", changed)
     await handle.signal("approve")
     status = await handle.result()
     assert status.address == (changed if problem is None else ADDRESS)
     rejected = [
-        each.detail["reason"] for each in await running.reads.events(order_id) if each.kind == "change_rejected"
+        each.detail["reason"] for each in await workflow_env.reads.events(order_id) if each.kind == "change_rejected"
     ]
     assert [reason.startswith(problem or "-") for reason in rejected] == [True] * (problem is not None)
 
@@ -177,17 +181,17 @@ async def test_address_of_a_raw_start_is_checked_by_the_settings_of_the_worker()
 
 
 @pytest.mark.slow
-async def test_address_at_any_time_is_accepted_or_rejected(running: WorkflowTestEnv) -> None:
+async def test_address_at_any_time_is_accepted_or_rejected(workflow_env: WorkflowTestEnv) -> None:
     async def one(number: int) -> None:
         order_id = f"a-7-{number}"
-        handle = await running.start(running.order(order_id, review=AUTO))
+        handle = await workflow_env.start(workflow_env.order(order_id, review=AUTO))
         await asyncio.sleep(number * 0.012)
         try:
-            answer = await running.client.change(order_id, Change.update_address(ELSEWHERE))
+            answer = await workflow_env.client.change(order_id, Change.update_address(ELSEWHERE))
         except (OrderChangeRejected, OrderNotFound):  # not found: the order has ended
             answer = None
         status = await handle.result()
-        assert shipped_to(running, order_id) == [status.address], number
+        assert shipped_to(workflow_env, order_id) == [status.address], number
         if answer is not ChangeResult.QUEUED:
             assert status.address == (ELSEWHERE if answer else ADDRESS), number
 

@@ -67,17 +67,17 @@ async def test_provider_store_and_events_have_the_rounded_total(
             assert (status.reference, recorded.reference) == (given.get("reference", ""),) * 2
 
 
-async def test_total_of_zero_calls_no_payment_provider(skipping: WorkflowTestEnv) -> None:
+async def test_total_of_zero_calls_no_payment_provider(skipping_env: WorkflowTestEnv) -> None:
     down = fails(ProviderUnavailable("must not be called"))
-    provider = skipping.provider
+    provider = skipping_env.provider
     provider.charging.always = provider.refunding.always = provider.voiding.always = down
-    shipped = await (await skipping.start(skipping.order("free-1", review=AUTO, items=FREE))).result()
+    shipped = await (await skipping_env.start(skipping_env.order("free-1", review=AUTO, items=FREE))).result()
     assert (shipped.step, shipped.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
 
-    skipping.carrier.booking.always = fails(CarrierRefused("address unknown"))
-    await skipping.start(skipping.order("free-2", review=AUTO, items=FREE))
-    assert "address unknown" in await failed(skipping, "free-2")
-    assert (await skipping.recorded("free-2")).status.payment.status is PaymentStatus.REFUNDED
+    skipping_env.carrier.booking.always = fails(CarrierRefused("address unknown"))
+    await skipping_env.start(skipping_env.order("free-2", review=AUTO, items=FREE))
+    assert "address unknown" in await failed(skipping_env, "free-2")
+    assert (await skipping_env.recorded("free-2")).status.payment.status is PaymentStatus.REFUNDED
 
 
 async def test_void_of_a_total_of_zero_calls_no_payment_provider(
@@ -118,12 +118,12 @@ async def test_order_with_the_reference_of_another_fails_where_it_is_unique(
     ],
 )
 async def test_raw_start_with_invalid_money_fails_with_the_field(
-    running: WorkflowTestEnv, given: dict[str, Any], problem: str
+    workflow_env: WorkflowTestEnv, given: dict[str, Any], problem: str
 ) -> None:
-    order = {**running.order("amount-1", review=AUTO).model_dump(mode="json"), **given}
-    await running.temporal.start_workflow(
-        "OrderWorkflow", order, id="order-amount-1", task_queue=running.settings.orders_task_queue
+    order = {**workflow_env.order("amount-1", review=AUTO).model_dump(mode="json"), **given}
+    await workflow_env.temporal.start_workflow(
+        "OrderWorkflow", order, id="order-amount-1", task_queue=workflow_env.settings.orders_task_queue
     )
-    assert problem in await failed(running, "amount-1")
-    assert (await running.recorded("amount-1")).status.step is Step.FAILED
-    assert not running.provider.charges
+    assert problem in await failed(workflow_env, "amount-1")
+    assert (await workflow_env.recorded("amount-1")).status.step is Step.FAILED
+    assert not workflow_env.provider.charges

@@ -90,8 +90,8 @@ async def raw_env(
         )
     )
     raw = await raw_client(temporal_address)
-    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
-        yield RawPayloadEnv(running, raw, list(payloads(key)))
+    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as workflow_env:
+        yield RawPayloadEnv(workflow_env, raw, list(payloads(key)))
 
 
 def order_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
@@ -224,10 +224,10 @@ def sweeps(payload: Payload) -> bool:
 @pytest.mark.timeout(600)
 async def test_handler_with_any_input_fails_no_workflow_task(raw_env: RawPayloadEnv, workflow: str) -> None:
     given, workflow_id = STARTS[workflow](raw_env)
-    running = await raw_env.env.temporal.start_workflow(
+    workflow_env = await raw_env.env.temporal.start_workflow(
         workflow, given, id=workflow_id, task_queue=queue(raw_env, workflow)
     )
-    metadata = await running.query(METADATA, result_type=WorkflowMetadata)
+    metadata = await workflow_env.query(METADATA, result_type=WorkflowMetadata)
     definition = metadata.definition
     for signal in definition.signal_definitions:
         await try_handler(raw_env, workflow, lambda handle, args, name=signal.name: handle.signal(name, args=args))
@@ -240,7 +240,7 @@ async def test_handler_with_any_input_fails_no_workflow_task(raw_env: RawPayload
             await try_handler(raw_env, workflow, lambda handle, args, name=query.name: handle.query(name, args=args))
     # The orphan sweep may have completed.
     with suppress(RPCError):
-        await running.terminate()
+        await workflow_env.terminate()
 
 
 async def try_handler(
@@ -277,9 +277,9 @@ async def try_handler(
 
 
 async def test_unreadable_signal_is_recorded_and_changes_nothing(raw_env: RawPayloadEnv) -> None:
-    running, order_id = raw_env.env, raw_env.new_id()
-    await running.start(running.order(order_id))
-    await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    workflow_env, order_id = raw_env.env, raw_env.new_id()
+    await workflow_env.start(workflow_env.order(order_id))
+    await workflow_env.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     raw = raw_env.raw.get_workflow_handle(names.order_workflow_id(order_id))
     surrogate = Payload(metadata={"encoding": b"json/plain"}, data=b'{"reason": "\\ud800"}')
     changes = {
@@ -295,20 +295,20 @@ async def test_unreadable_signal_is_recorded_and_changes_nothing(raw_env: RawPay
     for signal in changes:
         await raw.signal(signal, args=[surrogate])
     events = await eventually(
-        lambda: running.events(order_id),
+        lambda: workflow_env.events(order_id),
         lambda events: sum(event.kind == "change_rejected" for event in events) == len(changes),
     )
     rejected_events = [event.detail for event in events if event.kind == "change_rejected"]
     assert [each["change"] for each in rejected_events] == list(changes.values())
     assert all("hex escape" in each["reason"] for each in rejected_events)
-    status = await running.client.status(order_id)
+    status = await workflow_env.client.status(order_id)
     assert (status.step, status.approved) == (Step.MANUAL_REVIEW, False)
 
 
 async def test_unreadable_signal_of_shipment_is_recorded_with_its_end(raw_env: RawPayloadEnv) -> None:
-    running, order_id, gate = raw_env.env, raw_env.new_id(), Gate()
-    running.carrier.booking.before.append(gate)
-    handle = await running.start(running.order(order_id, review=AUTO))
+    workflow_env, order_id, gate = raw_env.env, raw_env.new_id(), Gate()
+    workflow_env.carrier.booking.before.append(gate)
+    handle = await workflow_env.start(workflow_env.order(order_id, review=AUTO))
     await gate.reached.wait()
     raw = raw_env.raw.get_workflow_handle(names.shipment_id(order_id, 1))
     await raw.signal(names.CHANGE_ADDRESS, args=[Payload(metadata={"encoding": b"binary/null"})])
@@ -316,20 +316,20 @@ async def test_unreadable_signal_of_shipment_is_recorded_with_its_end(raw_env: R
     await raw.query(METADATA)
     gate.opened.set()
     assert (await handle.result()).step is Step.SHIPPED
-    rejected_events = [event.detail for event in await running.events(order_id) if event.kind == "change_rejected"]
+    rejected_events = [event.detail for event in await workflow_env.events(order_id) if event.kind == "change_rejected"]
     assert [each["change"] for each in rejected_events] == [names.CHANGE_ADDRESS, names.CANCEL_SHIPMENT]
 
 
 async def test_start_with_four_arguments_starts_an_order(raw_env: RawPayloadEnv) -> None:
-    running, order_id = raw_env.env, raw_env.new_id()
+    workflow_env, order_id = raw_env.env, raw_env.new_id()
     address = ADDRESS_JSON
-    handle = await running.temporal.start_workflow(
+    handle = await workflow_env.temporal.start_workflow(
         names.ORDER_WORKFLOW,
         args=[order_id, f"pmt-{order_id}", [{"sku": "widget", "qty": 2, "price": "1.00"}], address],
         id=names.order_workflow_id(order_id),
-        task_queue=running.settings.orders_task_queue,
+        task_queue=workflow_env.settings.orders_task_queue,
     )
-    status = await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    status = await workflow_env.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     assert (status.payment.id, str(status.payment.amount), status.address.street) == (
         f"pmt-{order_id}",
         "2.00",
@@ -339,12 +339,12 @@ async def test_start_with_four_arguments_starts_an_order(raw_env: RawPayloadEnv)
 
 
 async def test_order_with_other_workflow_id_is_rejected_and_not_recorded(raw_env: RawPayloadEnv) -> None:
-    running, order_id = raw_env.env, raw_env.new_id()
-    handle = await running.temporal.start_workflow(
+    workflow_env, order_id = raw_env.env, raw_env.new_id()
+    handle = await workflow_env.temporal.start_workflow(
         names.ORDER_WORKFLOW,
-        running.order(order_id, review=AUTO),
+        workflow_env.order(order_id, review=AUTO),
         id=f"mine-{order_id}",
-        task_queue=running.settings.orders_task_queue,
+        task_queue=workflow_env.settings.orders_task_queue,
     )
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
@@ -352,8 +352,8 @@ async def test_order_with_other_workflow_id_is_rejected_and_not_recorded(raw_env
     assert isinstance(cause, ApplicationError)
     assert (cause.type, cause.non_retryable) == (INVALID_INPUT, True)
     assert f"start order {order_id!r} as 'order-{order_id}'" in cause.message
-    assert await running.reads.order(order_id) is None
-    assert not running.provider.charges
+    assert await workflow_env.reads.order(order_id) is None
+    assert not workflow_env.provider.charges
 
 
 @pytest.mark.parametrize("workflow", [names.SHIPPING_WORKFLOW, names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW])
@@ -384,14 +384,14 @@ async def test_start_with_the_workflow_id_of_another_input_is_rejected(raw_env: 
 async def test_start_with_invalid_policy_is_rejected(
     raw_env: RawPayloadEnv, change: dict[str, Any], field: str
 ) -> None:
-    running, order_id = raw_env.env, raw_env.new_id()
-    order = running.order(order_id, review=AUTO).model_dump(mode="json")
+    workflow_env, order_id = raw_env.env, raw_env.new_id()
+    order = workflow_env.order(order_id, review=AUTO).model_dump(mode="json")
     order["policy"] |= change
-    handle = await running.temporal.start_workflow(
+    handle = await workflow_env.temporal.start_workflow(
         names.ORDER_WORKFLOW,
         order,
         id=names.order_workflow_id(order_id),
-        task_queue=running.settings.orders_task_queue,
+        task_queue=workflow_env.settings.orders_task_queue,
     )
     raw_env.started.append(handle)
     with pytest.raises(WorkflowFailureError) as failure:
@@ -413,16 +413,19 @@ HEADERS = {
 
 @pytest.mark.parametrize("data", HEADERS.values(), ids=HEADERS.keys())
 async def test_invalid_trace_header_is_ignored(raw_env: RawPayloadEnv, temporal_address: str, data: bytes) -> None:
-    running, order_id = raw_env.env, raw_env.new_id()
+    workflow_env, order_id = raw_env.env, raw_env.new_id()
     client = await raw_client(
         temporal_address, {TRACE_HEADER: Payload(metadata={"encoding": b"json/plain"}, data=data)}
     )
-    order = Payload(metadata={"encoding": b"json/plain"}, data=running.order(order_id).model_dump_json().encode())
+    order = Payload(metadata={"encoding": b"json/plain"}, data=workflow_env.order(order_id).model_dump_json().encode())
     handle = await client.start_workflow(
-        names.ORDER_WORKFLOW, order, id=names.order_workflow_id(order_id), task_queue=running.settings.orders_task_queue
+        names.ORDER_WORKFLOW,
+        order,
+        id=names.order_workflow_id(order_id),
+        task_queue=workflow_env.settings.orders_task_queue,
     )
     raw_env.started.append(handle)
-    await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    await workflow_env.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     await handle.query(names.STATUS_QUERY)
     await handle.signal(names.CARRIER_UPDATE, args=[])
     await handle.execute_update(names.APPROVE)
@@ -432,9 +435,9 @@ async def test_invalid_trace_header_is_ignored(raw_env: RawPayloadEnv, temporal_
 
 
 async def test_charge_completed_by_client_with_invalid_result_is_voided(raw_env: RawPayloadEnv) -> None:
-    running, order_id = raw_env.env, raw_env.new_id()
-    running.provider.charging.before.append(hangs)
-    handle = await running.start(running.order(order_id, review=AUTO))
+    workflow_env, order_id = raw_env.env, raw_env.new_id()
+    workflow_env.provider.charging.before.append(hangs)
+    handle = await workflow_env.start(workflow_env.order(order_id, review=AUTO))
     raw_env.started.append(handle)
     described = await eventually(handle.describe, lambda found: found.raw_description.pending_activities)
     (pending,) = described.raw_description.pending_activities
@@ -445,22 +448,22 @@ async def test_charge_completed_by_client_with_invalid_result_is_voided(raw_env:
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
     assert "charge was completed with a result that can't be read" in str(failure.value.cause)
-    status = (await running.recorded(order_id)).status
+    status = (await workflow_env.recorded(order_id)).status
     assert (status.step, status.payment.status) == (Step.FAILED, "VOIDED")
     await raw_env.no_task_failed()
 
 
 async def test_charged_order_with_shipment_id_in_use_is_refunded(raw_env: RawPayloadEnv) -> None:
-    running, order_id = raw_env.env, raw_env.new_id()
+    workflow_env, order_id = raw_env.env, raw_env.new_id()
     await raw_env.raw.start_workflow("Anything", id=names.shipment_id(order_id, 1), task_queue="no-worker-polls")
-    policy = running.order(order_id).policy.model_copy(update={"shipping_attempts": 1})
-    handle = await running.start(running.order(order_id, review=AUTO, policy=policy))
+    policy = workflow_env.order(order_id).policy.model_copy(update={"shipping_attempts": 1})
+    handle = await workflow_env.start(workflow_env.order(order_id, review=AUTO, policy=policy))
     raw_env.started.append(handle)
     with pytest.raises(WorkflowFailureError):
         await handle.result()
-    status = (await running.recorded(order_id)).status
+    status = (await workflow_env.recorded(order_id)).status
     assert status.step is Step.FAILED
-    assert running.provider.balance(f"pay-{order_id}") == 0
+    assert workflow_env.provider.balance(f"pay-{order_id}") == 0
     await raw_env.no_task_failed()
 
 
@@ -472,18 +475,18 @@ async def test_encrypted_signal_without_keys_is_recorded_as_rejected(
         Settings(temporal_address=temporal_address, encryption_keys_dir=tmp_path, encryption_key_id=KEY)
     )
     keyless = await connect(Settings(temporal_address=temporal_address))
-    async with workflow_test_env(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(keyless, postgres_url, task_queues.orders, task_queues.shipping) as workflow_env:
         order_id = f"keyless-{task_queues.orders}"
-        await running.start(running.order(order_id))
-        await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+        await workflow_env.start(workflow_env.order(order_id))
+        await workflow_env.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
         handle = caller.get_workflow_handle(names.order_workflow_id(order_id))
         await handle.signal(names.CANCEL_ORDER, "a secret reason")
         events = await eventually(
-            lambda: running.events(order_id),
+            lambda: workflow_env.events(order_id),
             lambda events: any(event.kind == "change_rejected" for event in events),
         )
         (rejected_events,) = [event for event in events if event.kind == "change_rejected"]
         assert "set ORDERFLEET_ENCRYPTION_KEYS_DIR" in rejected_events.detail["reason"]
-        raw_env = RawPayloadEnv(running, keyless, [], started=[running.handle(order_id)])
+        raw_env = RawPayloadEnv(workflow_env, keyless, [], started=[workflow_env.handle(order_id)])
         await raw_env.no_task_failed()
-        assert (await running.client.status(order_id)).step is Step.MANUAL_REVIEW
+        assert (await workflow_env.client.status(order_id)).step is Step.MANUAL_REVIEW

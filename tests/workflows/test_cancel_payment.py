@@ -9,10 +9,12 @@ from support.workflow_env import WorkflowTestEnv
 
 
 @pytest.mark.parametrize("way", ["signal", "update"])
-async def test_cancel_payment_before_charge_cancels_and_charges_nothing(running: WorkflowTestEnv, way: str) -> None:
+async def test_cancel_payment_before_charge_cancels_and_charges_nothing(
+    workflow_env: WorkflowTestEnv, way: str
+) -> None:
     order_id = f"cp-1-{way}"
-    handle = await running.start(running.order(order_id))
-    await running.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    handle = await workflow_env.start(workflow_env.order(order_id))
+    await workflow_env.until(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     if way == "signal":
         await handle.signal("cancel_payment")
     else:
@@ -20,5 +22,5 @@ async def test_cancel_payment_before_charge_cancels_and_charges_nothing(running:
     status = await handle.result()
     assert (status.step, status.cancel_reason) == (Step.CANCELED, "payment canceled")
     assert status.payment.status is None
-    assert not running.provider.charges
-    assert not running.provider.voided
+    assert not workflow_env.provider.charges
+    assert not workflow_env.provider.voided

@@ -65,27 +65,27 @@ async def test_history_of_any_order_has_no_personal_data(
     write(tmp_path, "k1")
     temporal = await client(temporal_address, tmp_path, "k1")
     given = {"customer": CUSTOMER, "address": ADDRESS}
-    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as workflow_env:
         # One order is shipped with another address, one is refused by the carrier with a message, one is invalid.
-        await running.start(running.order("enc-shipped", **given))
-        await running.until_recorded("enc-shipped", lambda status: status.step is Step.MANUAL_REVIEW)
-        await running.client.change(
+        await workflow_env.start(workflow_env.order("enc-shipped", **given))
+        await workflow_env.until_recorded("enc-shipped", lambda status: status.step is Step.MANUAL_REVIEW)
+        await workflow_env.client.change(
             "enc-shipped", Change.update_address(ADDRESS.model_copy(update={"street": f"{MARK} Road 7"}))
         )
-        await running.client.signal("enc-shipped", names.UPDATE_ADDRESS, [ADDRESS])
-        await running.client.change("enc-shipped", Change.approve())
-        await running.handle("enc-shipped").result()
+        await workflow_env.client.signal("enc-shipped", names.UPDATE_ADDRESS, [ADDRESS])
+        await workflow_env.client.change("enc-shipped", Change.approve())
+        await workflow_env.handle("enc-shipped").result()
 
-        running.carrier.booking.always = fails(CarrierRefused(f"no delivery to {MARK} Lane 3"))
-        await running.client.start(running.order("enc-refused", review=AUTO, **given))
+        workflow_env.carrier.booking.always = fails(CarrierRefused(f"no delivery to {MARK} Lane 3"))
+        await workflow_env.client.start(workflow_env.order("enc-refused", review=AUTO, **given))
         with pytest.raises(WorkflowFailureError):
-            await running.handle("enc-refused").result()
-        refused = await running.until_recorded("enc-refused", lambda status: status.completed_at is not None)
+            await workflow_env.handle("enc-refused").result()
+        refused = await workflow_env.until_recorded("enc-refused", lambda status: status.completed_at is not None)
         assert MARK in (refused.dispatch_failed_reason or ""), "the mark must have gone through"
 
-        await running.client.start(running.order("enc-wrong", **{**given, "currency": "ZAP"}))
+        await workflow_env.client.start(workflow_env.order("enc-wrong", **{**given, "currency": "ZAP"}))
         with pytest.raises(WorkflowFailureError) as wrong:
-            await running.handle("enc-wrong").result()
+            await workflow_env.handle("enc-wrong").result()
         assert "ZAP" in str(wrong.value.cause)
 
         lines = [line for run in await OrderInspector(temporal).history("enc-refused") for line in run.events]
@@ -128,10 +128,10 @@ async def test_client_without_key_gets_error_and_recorded_order(
 ) -> None:
     write(tmp_path, "k1")
     temporal = await client(temporal_address, tmp_path, "k1")
-    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as running:
-        order = running.order("enc-keyless", review=AUTO)
-        await running.client.start(order)
-        await running.handle("enc-keyless").result()
+    async with workflow_test_env(temporal, postgres_url, task_queues.orders, task_queues.shipping) as workflow_env:
+        order = workflow_env.order("enc-keyless", review=AUTO)
+        await workflow_env.client.start(order)
+        await workflow_env.handle("enc-keyless").result()
         keyless = OrderClient(await client(temporal_address, tmp_path / "nothing", None))
         for ask in (lambda: keyless.status("enc-keyless"), lambda: keyless.start(order)):
             # A busy machine may also time out.
@@ -140,7 +140,7 @@ async def test_client_without_key_gets_error_and_recorded_order(
                 lambda text: "can't be read: the payload is encrypted with the key 'k1'" in text,
                 60,
             )
-        live = await OrderService(keyless, running.reads, timeout=timedelta(seconds=30)).live("enc-keyless")
+        live = await OrderService(keyless, workflow_env.reads, timeout=timedelta(seconds=30)).live("enc-keyless")
         assert (live.source, live.step) == (Source.DATABASE, Step.SHIPPED)
 
 
@@ -160,10 +160,10 @@ async def test_worker_without_key_reports_it_and_loses_nothing(
     key = write(elsewhere, "k1")
     caller = await client(temporal_address, elsewhere, "k1")
     keyless = await client(temporal_address, mounted, None)
-    async with workflow_test_env(keyless, postgres_url, task_queues.orders, task_queues.shipping) as running:
+    async with workflow_test_env(keyless, postgres_url, task_queues.orders, task_queues.shipping) as workflow_env:
         handle = await caller.start_workflow(
             names.ORDER_WORKFLOW,
-            running.order("enc-later", address=ADDRESS),
+            workflow_env.order("enc-later", address=ADDRESS),
             id=names.order_workflow_id("enc-later"),
             task_queue=task_queues.orders,
         )
@@ -179,7 +179,7 @@ async def test_worker_without_key_reports_it_and_loses_nothing(
         (mounted / "k1").write_bytes(key)
         # Temporal retries a failed workflow task with growing waits.
         recorded = await eventually(
-            lambda: running.reads.order("enc-later"), lambda o: o is not None and o.status.step is Step.SHIPPED, 90
+            lambda: workflow_env.reads.order("enc-later"), lambda o: o is not None and o.status.step is Step.SHIPPED, 90
         )
         assert recorded is not None
         assert recorded.status.address == ELSEWHERE

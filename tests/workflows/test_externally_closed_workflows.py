@@ -22,103 +22,103 @@ from support.workflow_env import WorkflowTestEnv
 
 
 @pytest.fixture
-async def swept(running: WorkflowTestEnv) -> AsyncIterator[WorkflowTestEnv]:
+async def sweeping_env(workflow_env: WorkflowTestEnv) -> AsyncIterator[WorkflowTestEnv]:
     """A fleet with an orphan sweep every second."""
-    settings = running.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1)})
-    await ensure_schedule(running.temporal, orphan_sweep(settings))
-    yield running
-    await running.temporal.get_schedule_handle(names.orphan_sweep_id(settings.orders_task_queue)).delete()
+    settings = workflow_env.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1)})
+    await ensure_schedule(workflow_env.temporal, orphan_sweep(settings))
+    yield workflow_env
+    await workflow_env.temporal.get_schedule_handle(names.orphan_sweep_id(settings.orders_task_queue)).delete()
 
 
 def ended(status: OrderStatus) -> bool:
     return status.completed_at is not None
 
 
-async def test_order_terminated_in_review_is_failed_and_uncharged(swept: WorkflowTestEnv) -> None:
-    handle = await swept.start(swept.order("e-1"))
-    await swept.until_recorded("e-1", lambda status: status.step is Step.MANUAL_REVIEW)
+async def test_order_terminated_in_review_is_failed_and_uncharged(sweeping_env: WorkflowTestEnv) -> None:
+    handle = await sweeping_env.start(sweeping_env.order("e-1"))
+    await sweeping_env.until_recorded("e-1", lambda status: status.step is Step.MANUAL_REVIEW)
     await handle.terminate()
-    status = await swept.until_recorded("e-1", ended)
+    status = await sweeping_env.until_recorded("e-1", ended)
     assert status.step is Step.FAILED
     assert "terminated" in (status.last_error or "")
-    assert not swept.provider.charges
-    assert (await swept.kinds("e-1"))[-1] == "workflow_closed_externally"
+    assert not sweeping_env.provider.charges
+    assert (await sweeping_env.kinds("e-1"))[-1] == "workflow_closed_externally"
 
 
-async def test_order_terminated_during_charge_is_refunded(swept: WorkflowTestEnv) -> None:
+async def test_order_terminated_during_charge_is_refunded(sweeping_env: WorkflowTestEnv) -> None:
     gate = Gate()
-    swept.provider.charging.after.append(gate)
-    handle = await swept.start(swept.order("e-2", review=AUTO))
+    sweeping_env.provider.charging.after.append(gate)
+    handle = await sweeping_env.start(sweeping_env.order("e-2", review=AUTO))
     await gate.reached.wait()
     await handle.terminate()
-    status = await swept.until_recorded("e-2", ended)
+    status = await sweeping_env.until_recorded("e-2", ended)
     assert status.step is Step.FAILED
-    assert swept.provider.balance("pay-e-2") == 0
+    assert sweeping_env.provider.balance("pay-e-2") == 0
 
     gate.opened.set()  # the activity outlives its workflow; its write must not change the status
-    status = await swept.until_recorded("e-2", ended)
+    status = await sweeping_env.until_recorded("e-2", ended)
     assert status.step is Step.FAILED
     assert status.payment.status in {PaymentStatus.VOIDED, PaymentStatus.REFUNDED}
 
 
-async def test_order_terminated_during_dispatch_is_shipped(swept: WorkflowTestEnv) -> None:
+async def test_order_terminated_during_dispatch_is_shipped(sweeping_env: WorkflowTestEnv) -> None:
     gate = Gate()
-    swept.carrier.booking.after.append(gate)
-    handle = await swept.start(swept.order("e-3", review=AUTO))
+    sweeping_env.carrier.booking.after.append(gate)
+    handle = await sweeping_env.start(sweeping_env.order("e-3", review=AUTO))
     await gate.reached.wait()
     await handle.terminate()
     gate.opened.set()
-    status = await swept.until_recorded("e-3", ended)
+    status = await sweeping_env.until_recorded("e-3", ended)
     assert status.step is Step.SHIPPED
     assert status.shipments[0].tracking_number == "track-ship-e-3"
-    assert swept.provider.balance("pay-e-3") == 1
+    assert sweeping_env.provider.balance("pay-e-3") == 1
 
 
-async def test_shipment_of_terminated_order_refunds(running: WorkflowTestEnv) -> None:
+async def test_shipment_of_terminated_order_refunds(workflow_env: WorkflowTestEnv) -> None:
     gate = Gate()
-    running.carrier.booking.before += [gate]
-    running.carrier.booking.always = None
-    handle = await running.start(running.order("e-4", review=AUTO))
+    workflow_env.carrier.booking.before += [gate]
+    workflow_env.carrier.booking.always = None
+    handle = await workflow_env.start(workflow_env.order("e-4", review=AUTO))
     await gate.reached.wait()
     await handle.terminate()
-    running.carrier.booking.always = fails(CarrierRefused("no"))
-    running.carrier.voided["ship-e-4"] = 1  # the booking in progress is refused too
+    workflow_env.carrier.booking.always = fails(CarrierRefused("no"))
+    workflow_env.carrier.voided["ship-e-4"] = 1  # the booking in progress is refused too
     gate.opened.set()
 
     async def balance() -> int:
-        return running.provider.balance("pay-e-4")
+        return workflow_env.provider.balance("pay-e-4")
 
     await eventually(balance, lambda left: left == 0)
-    assert not running.carrier.parcels
+    assert not workflow_env.carrier.parcels
 
 
-async def test_reset_order_is_not_compensated(swept: WorkflowTestEnv, temporal_client: Client) -> None:
+async def test_reset_order_is_not_compensated(sweeping_env: WorkflowTestEnv, temporal_client: Client) -> None:
     """A reset terminates one run and starts the next, so the order continues."""
-    handle = await swept.start(swept.order("e-5"))
-    await swept.until_recorded("e-5", lambda status: status.step is Step.MANUAL_REVIEW)
+    handle = await sweeping_env.start(sweeping_env.order("e-5"))
+    await sweeping_env.until_recorded("e-5", lambda status: status.step is Step.MANUAL_REVIEW)
     await _reset(temporal_client, handle)
-    await swept.client.change("e-5", Change.approve())
-    status = await swept.until_recorded("e-5", ended)
+    await sweeping_env.client.change("e-5", Change.approve())
+    status = await sweeping_env.until_recorded("e-5", ended)
     assert status.step is Step.SHIPPED
-    assert swept.provider.balance("pay-e-5") == 1
+    assert sweeping_env.provider.balance("pay-e-5") == 1
 
 
-async def test_payment_of_another_order_is_not_refunded(swept: WorkflowTestEnv) -> None:
-    await (await swept.start(swept.order("e-6", review=AUTO, payment_id="shared-6"))).result()
-    await swept.start(swept.order("e-7", payment_id="shared-6"))
-    status = await swept.until_recorded("e-7", ended)
+async def test_payment_of_another_order_is_not_refunded(sweeping_env: WorkflowTestEnv) -> None:
+    await (await sweeping_env.start(sweeping_env.order("e-6", review=AUTO, payment_id="shared-6"))).result()
+    await sweeping_env.start(sweeping_env.order("e-7", payment_id="shared-6"))
+    status = await sweeping_env.until_recorded("e-7", ended)
     assert status.step is Step.FAILED
-    assert swept.provider.balance("shared-6") == 1
+    assert sweeping_env.provider.balance("shared-6") == 1
 
 
-async def test_order_after_execution_timeout_is_compensated_by_the_sweep(swept: WorkflowTestEnv) -> None:
+async def test_order_after_execution_timeout_is_compensated_by_the_sweep(sweeping_env: WorkflowTestEnv) -> None:
     """Temporal ends the workflow without compensation; the setting is for tests and demos."""
-    settings = swept.settings.model_copy(update={"order_execution_timeout": timedelta(seconds=1)})
-    await OrderClient.of(swept.temporal, settings).start(swept.order("e-8"))
-    status = await swept.until_recorded("e-8", ended)
+    settings = sweeping_env.settings.model_copy(update={"order_execution_timeout": timedelta(seconds=1)})
+    await OrderClient.of(sweeping_env.temporal, settings).start(sweeping_env.order("e-8"))
+    status = await sweeping_env.until_recorded("e-8", ended)
     assert status.step is Step.FAILED
     assert "timed out" in (status.last_error or "")
-    assert not swept.provider.charges
+    assert not sweeping_env.provider.charges
 
 
 async def _reset(client: Client, handle: WorkflowHandle) -> None:

@@ -165,10 +165,10 @@ async def test_charge_that_arrives_after_a_refusal_takes_no_money(
     queues = (task_queues.orders, task_queues.shipping)
     async with (
         PAYMENT_PROVIDERS.open(settings) as provider,
-        workflow_test_env(temporal_client, postgres_url, *queues, provider=provider) as running,
+        workflow_test_env(temporal_client, postgres_url, *queues, provider=provider) as workflow_env,
     ):
-        order = running.order("late-1", review=AUTO)
-        handle = await running.start(order)
+        order = workflow_env.order("late-1", review=AUTO)
+        handle = await workflow_env.start(order)
         with pytest.raises(WorkflowFailureError, match="Workflow execution failed") as failure:
             await handle.result()
         assert "card declined" in str(failure.value.cause)
@@ -177,6 +177,6 @@ async def test_charge_that_arrives_after_a_refusal_takes_no_money(
             return [call.get("status") for call in faultless_server.calls(payment_id="pay-late-1")]
 
         assert await eventually(statuses, lambda found: None not in found) == [410, 402, 200]
-        status = (await running.recorded("late-1")).status
+        status = (await workflow_env.recorded("late-1")).status
     assert (status.step, status.payment.status) == (Step.FAILED, PaymentStatus.VOIDED)
     assert Ledgers(faultless_server.ledger).money() == {("void", "pay-late-1"): 1}

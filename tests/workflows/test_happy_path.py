@@ -18,8 +18,8 @@ from support.factories import AUTO
 from support.workflow_env import WorkflowTestEnv
 
 
-async def test_order_with_auto_review_ships(running: WorkflowTestEnv) -> None:
-    handle = await running.start(running.order("auto-1", review=AUTO))
+async def test_order_with_auto_review_ships(workflow_env: WorkflowTestEnv) -> None:
+    handle = await workflow_env.start(workflow_env.order("auto-1", review=AUTO))
     status = await handle.result()
 
     assert status.step is Step.SHIPPED
@@ -27,18 +27,20 @@ async def test_order_with_auto_review_ships(running: WorkflowTestEnv) -> None:
     assert str(status.payment.amount) == "19.98"
     assert status.shipments[0].status is ShipmentStatus.DISPATCHED
     assert status.shipments[0].tracking_number == "track-ship-auto-1"
-    assert running.provider.charges == {"pay-auto-1": 1}
-    assert [p.address for p in running.carrier.parcels["ship-auto-1"]] == [status.address]
+    assert workflow_env.provider.charges == {"pay-auto-1": 1}
+    assert [p.address for p in workflow_env.carrier.parcels["ship-auto-1"]] == [status.address]
 
 
-async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(running: WorkflowTestEnv) -> None:
-    client = Client(running.temporal.service_client, data_converter=DATA_CONVERTER)
-    order = running.order(
+async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(workflow_env: WorkflowTestEnv) -> None:
+    client = Client(workflow_env.temporal.service_client, data_converter=DATA_CONVERTER)
+    order = workflow_env.order(
         "size-1",
         review=AUTO,
-        policy=OrderPolicy(shipping_task_queue=running.settings.shipping_task_queue, address_checks=AddressChecks()),
+        policy=OrderPolicy(
+            shipping_task_queue=workflow_env.settings.shipping_task_queue, address_checks=AddressChecks()
+        ),
     )
-    await (await replace(running, temporal=client).start(order)).result()
+    await (await replace(workflow_env, temporal=client).start(order)).result()
     sizes = {}
     for workflow_id in (names.order_workflow_id("size-1"), names.shipment_id("size-1", 1)):
         description = await client.get_workflow_handle(workflow_id).describe()
@@ -46,28 +48,28 @@ async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(running:
     assert sum(sizes.values()) <= 8 * 1024, sizes
 
 
-async def test_query_and_database_give_same_status(running: WorkflowTestEnv) -> None:
-    handle = await running.start(running.order("same-1", review=AUTO))
+async def test_query_and_database_give_same_status(workflow_env: WorkflowTestEnv) -> None:
+    handle = await workflow_env.start(workflow_env.order("same-1", review=AUTO))
     from_workflow = await handle.result()
-    from_record = (await running.recorded("same-1")).status
+    from_record = (await workflow_env.recorded("same-1")).status
 
     ignored = {"updated_at", "completed_at", "created_at"}
     assert from_record.model_dump(exclude=ignored) == from_workflow.model_dump(exclude=ignored)
     assert from_record.completed_at is not None
 
 
-async def test_order_with_manual_review_waits_for_approval(running: WorkflowTestEnv) -> None:
-    handle = await running.start(running.order("manual-1"))
-    await running.until("manual-1", lambda status: status.step is Step.MANUAL_REVIEW)
-    assert (await running.recorded("manual-1")).status.step is Step.MANUAL_REVIEW
-    assert not running.provider.charges
+async def test_order_with_manual_review_waits_for_approval(workflow_env: WorkflowTestEnv) -> None:
+    handle = await workflow_env.start(workflow_env.order("manual-1"))
+    await workflow_env.until("manual-1", lambda status: status.step is Step.MANUAL_REVIEW)
+    assert (await workflow_env.recorded("manual-1")).status.step is Step.MANUAL_REVIEW
+    assert not workflow_env.provider.charges
 
-    await running.client.change("manual-1", Change.approve())
+    await workflow_env.client.change("manual-1", Change.approve())
     status = await handle.result()
 
     assert status.step is Step.SHIPPED
     assert status.approved
-    assert await running.kinds("manual-1") == [
+    assert await workflow_env.kinds("manual-1") == [
         "received",
         "validated",
         "review_started",
@@ -80,64 +82,64 @@ async def test_order_with_manual_review_waits_for_approval(running: WorkflowTest
     ]
 
 
-async def test_order_approved_at_creation_is_not_reviewed(running: WorkflowTestEnv) -> None:
-    handle = await running.start(running.order("approved-1", approved=True))
+async def test_order_approved_at_creation_is_not_reviewed(workflow_env: WorkflowTestEnv) -> None:
+    handle = await workflow_env.start(workflow_env.order("approved-1", approved=True))
     assert (await handle.result()).step is Step.SHIPPED
-    assert "review_started" not in await running.kinds("approved-1")
+    assert "review_started" not in await workflow_env.kinds("approved-1")
 
 
-async def test_approval_before_review_is_kept(running: WorkflowTestEnv) -> None:
-    order = running.order("early-1")
-    handle = await running.temporal.start_workflow(
+async def test_approval_before_review_is_kept(workflow_env: WorkflowTestEnv) -> None:
+    order = workflow_env.order("early-1")
+    handle = await workflow_env.temporal.start_workflow(
         "OrderWorkflow",
         order,
         id="order-early-1",
-        task_queue=running.settings.orders_task_queue,
+        task_queue=workflow_env.settings.orders_task_queue,
         start_signal="approve",
     )
     await handle.result()
-    assert (await running.recorded("early-1")).status.step is Step.SHIPPED
+    assert (await workflow_env.recorded("early-1")).status.step is Step.SHIPPED
 
 
-async def test_review_timeout_cancels(skipping: WorkflowTestEnv) -> None:
-    handle = await skipping.start(skipping.order("late-1", review=Review(timeout=timedelta(hours=24))))
+async def test_review_timeout_cancels(skipping_env: WorkflowTestEnv) -> None:
+    handle = await skipping_env.start(skipping_env.order("late-1", review=Review(timeout=timedelta(hours=24))))
     status = await handle.result()
 
     assert status.step is Step.CANCELED
     assert status.cancel_reason == "review timed out"
     assert status.completed_at is not None
     assert status.completed_at - status.created_at >= timedelta(hours=24)
-    assert not skipping.provider.charges
-    assert (await skipping.recorded("late-1")).status.cancel_reason == "review timed out"
+    assert not skipping_env.provider.charges
+    assert (await skipping_env.recorded("late-1")).status.cancel_reason == "review timed out"
 
 
-async def test_review_timeout_with_approve_action_ships(skipping: WorkflowTestEnv) -> None:
+async def test_review_timeout_with_approve_action_ships(skipping_env: WorkflowTestEnv) -> None:
     review = Review(timeout=timedelta(seconds=3), on_timeout=ReviewTimeoutAction.APPROVE)
-    handle = await skipping.start(skipping.order("delay-1", review=review))
+    handle = await skipping_env.start(skipping_env.order("delay-1", review=review))
     assert (await handle.result()).step is Step.SHIPPED
 
 
 async def test_order_in_review_waits_for_months(
-    skipping: WorkflowTestEnv, time_skipping_env: WorkflowEnvironment
+    skipping_env: WorkflowTestEnv, time_skipping_env: WorkflowEnvironment
 ) -> None:
-    handle = await skipping.start(skipping.order("months-1", review=Review(timeout=timedelta(days=120))))
+    handle = await skipping_env.start(skipping_env.order("months-1", review=Review(timeout=timedelta(days=120))))
     await time_skipping_env.sleep(timedelta(days=100))
     await handle.signal("approve_order")
     assert (await handle.result()).step is Step.SHIPPED
 
 
-async def test_start_with_plain_object_ships(running: WorkflowTestEnv) -> None:
-    handle = await running.temporal.start_workflow(
+async def test_start_with_plain_object_ships(workflow_env: WorkflowTestEnv) -> None:
+    handle = await workflow_env.temporal.start_workflow(
         "OrderWorkflow",
         {
             "order_id": "raw-1",
             "items": [{"sku": "ABC", "qty": 1}],
             "address": {"line1": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "US"},
             "review": {"mode": "auto"},
-            "policy": {"shipping_task_queue": running.settings.shipping_task_queue, "require_prices": False},
+            "policy": {"shipping_task_queue": workflow_env.settings.shipping_task_queue, "require_prices": False},
         },
         id="order-raw-1",
-        task_queue=running.settings.orders_task_queue,
+        task_queue=workflow_env.settings.orders_task_queue,
     )
     status = await handle.result()
     assert status["step"] == "shipped"

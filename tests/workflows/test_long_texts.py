@@ -34,8 +34,8 @@ async def own(temporal_address: str, postgres_url: str, task_queues) -> AsyncIte
         yield made
 
 
-async def length_of_history(running: WorkflowTestEnv, workflow_id: str) -> int:
-    return len((await running.temporal.get_workflow_handle(workflow_id).fetch_history()).to_json())
+async def length_of_history(workflow_env: WorkflowTestEnv, workflow_id: str) -> int:
+    return len((await workflow_env.temporal.get_workflow_handle(workflow_id).fetch_history()).to_json())
 
 
 async def test_refused_charge_with_long_message_fails_truncated(own: WorkflowTestEnv) -> None:
@@ -78,16 +78,18 @@ async def test_carrier_error_with_long_message_fails_the_shipment_truncated(own:
         assert await length_of_history(own, workflow_id) < 200_000
 
 
-async def test_forged_signals_of_a_shipment_are_truncated(running: WorkflowTestEnv) -> None:
+async def test_forged_signals_of_a_shipment_are_truncated(workflow_env: WorkflowTestEnv) -> None:
     """Any client of Temporal can send the signals of a shipment."""
     reason = "x" * 1_000_000
     gate = Gate()
-    running.carrier.booking.before.append(gate)
-    handle = await running.start(running.order("o-forged", review=AUTO))
+    workflow_env.carrier.booking.before.append(gate)
+    handle = await workflow_env.start(workflow_env.order("o-forged", review=AUTO))
     await gate.reached.wait()
     failed = DispatchFailed(shipment_id="shipping-o-forged-1", reason=reason)
     await handle.signal(names.DISPATCH_FAILED, failed)
-    status = await eventually(lambda: running.client.status("o-forged"), lambda found: found.dispatch_failed_reason)
+    status = await eventually(
+        lambda: workflow_env.client.status("o-forged"), lambda found: found.dispatch_failed_reason
+    )
     assert len(status.dispatch_failed_reason or "") == MAX_TEXT_LENGTH
     assert [len(shipment.dispatch_failed_reason or "") for shipment in status.shipments] == [MAX_TEXT_LENGTH]
 
@@ -95,21 +97,21 @@ async def test_forged_signals_of_a_shipment_are_truncated(running: WorkflowTestE
     answer = ShipmentAnswer(shipment_id="shipping-o-forged-1", request=1, accepted=False, reason=reason)
     await handle.signal(names.SHIPMENT_ANSWER, answer)
     with pytest.raises(OrderChangeRejected) as rejected:
-        await running.client.change("o-forged", Change.update_address(ELSEWHERE))
+        await workflow_env.client.change("o-forged", Change.update_address(ELSEWHERE))
     assert "x" * 100 not in str(rejected.value)
     gate.opened.set()
     await handle.result()
-    assert max(len(str(event.detail)) for event in await running.events("o-forged")) < MAX_TEXT_LENGTH + 200
+    assert max(len(str(event.detail)) for event in await workflow_env.events("o-forged")) < MAX_TEXT_LENGTH + 200
 
 
-async def test_forged_answer_to_a_pending_request_is_truncated(running: WorkflowTestEnv) -> None:
+async def test_forged_answer_to_a_pending_request_is_truncated(workflow_env: WorkflowTestEnv) -> None:
     order_id, gate, void = "o-forged-answer", Gate(), Gate()
-    running.carrier.booking.before.append(gate)
-    running.carrier.held_back.add(f"ship-{order_id}")
-    running.carrier.voiding.always = void
-    handle = await running.start(running.order(order_id, review=AUTO))
+    workflow_env.carrier.booking.before.append(gate)
+    workflow_env.carrier.held_back.add(f"ship-{order_id}")
+    workflow_env.carrier.voiding.always = void
+    handle = await workflow_env.start(workflow_env.order(order_id, review=AUTO))
     await gate.reached.wait()
-    canceling = asyncio.create_task(running.client.change(order_id, Change.cancel("changed my mind")))
+    canceling = asyncio.create_task(workflow_env.client.change(order_id, Change.cancel("changed my mind")))
     await void.reached.wait()
     forged = ShipmentAnswer(shipment_id=f"shipping-{order_id}-1", request=1, accepted=False, reason="x" * 1_000_000)
     await handle.signal(names.SHIPMENT_ANSWER, forged)
@@ -119,17 +121,17 @@ async def test_forged_answer_to_a_pending_request_is_truncated(running: Workflow
     assert len(str(rejected.value)) < MAX_TEXT_LENGTH + 200
     void.opened.set()
     gate.opened.set()
-    await running.until_recorded(order_id, lambda status: status.ended)
-    events = await running.events(order_id)
+    await workflow_env.until_recorded(order_id, lambda status: status.ended)
+    events = await workflow_env.events(order_id)
     assert [event.detail["change"] for event in events if event.kind == "change_rejected"] == ["cancel"]
     assert max(len(str(event.detail)) for event in events) < MAX_TEXT_LENGTH + 200
 
 
-async def test_forged_carrier_update_is_truncated(running: WorkflowTestEnv) -> None:
+async def test_forged_carrier_update_is_truncated(workflow_env: WorkflowTestEnv) -> None:
     order_id, reason = "o-forged-update", "x" * 1_000_000
     shipment_id = f"shipping-{order_id}-1"
-    handle = await running.start(running.order(order_id, review=AUTO, delivery=Delivery(confirm=True)))
-    await running.until_recorded(order_id, lambda status: status.step is Step.SHIPPED)
+    handle = await workflow_env.start(workflow_env.order(order_id, review=AUTO, delivery=Delivery(confirm=True)))
+    await workflow_env.until_recorded(order_id, lambda status: status.step is Step.SHIPPED)
     update = CarrierUpdate(
         shipment_id=shipment_id, status=ShipmentStatus.DISPATCHED, parcel=ParcelState.IN_TRANSIT, detail=reason
     )
@@ -137,27 +139,27 @@ async def test_forged_carrier_update_is_truncated(running: WorkflowTestEnv) -> N
     delivered = update.model_copy(update={"status": ShipmentStatus.DELIVERED, "parcel": ParcelState.DELIVERED})
     await handle.signal(names.CARRIER_UPDATE, delivered)
     assert (await handle.result()).step is Step.DELIVERED
-    events = await running.events(order_id)
+    events = await workflow_env.events(order_id)
     assert {"parcel_in_transit", "delivered"} <= {event.kind for event in events}
     assert max(len(str(event.detail)) for event in events) < MAX_TEXT_LENGTH + 200
 
 
-async def test_spec_with_a_long_cancel_reason_cancels_with_its_beginning(running: WorkflowTestEnv) -> None:
+async def test_spec_with_a_long_cancel_reason_cancels_with_its_beginning(workflow_env: WorkflowTestEnv) -> None:
     order_id = "o-long-spec"
-    handle = await running.start(running.order(order_id))
-    await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    handle = await workflow_env.start(workflow_env.order(order_id))
+    await workflow_env.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     await handle.signal(names.APPLY_SPEC, SpecUpdate(generation=2, cancel=True, cancel_reason="x" * 1_000_000))
     assert len((await handle.result()).cancel_reason or "") == MAX_TEXT_LENGTH
-    assert max(len(str(event.detail)) for event in await running.events(order_id)) < MAX_TEXT_LENGTH + 200
+    assert max(len(str(event.detail)) for event in await workflow_env.events(order_id)) < MAX_TEXT_LENGTH + 200
 
 
-async def test_forged_cancel_of_a_shipment_is_truncated(running: WorkflowTestEnv) -> None:
+async def test_forged_cancel_of_a_shipment_is_truncated(workflow_env: WorkflowTestEnv) -> None:
     gate = Gate()
-    running.carrier.booking.before.append(gate)
-    running.carrier.held_back.add("ship-o-forged-cancel")
-    handle = await running.start(running.order("o-forged-cancel", review=AUTO))
+    workflow_env.carrier.booking.before.append(gate)
+    workflow_env.carrier.held_back.add("ship-o-forged-cancel")
+    handle = await workflow_env.start(workflow_env.order("o-forged-cancel", review=AUTO))
     await gate.reached.wait()
-    shipment = running.temporal.get_workflow_handle("shipping-o-forged-cancel-1")
+    shipment = workflow_env.temporal.get_workflow_handle("shipping-o-forged-cancel-1")
     await shipment.signal(names.CANCEL_SHIPMENT, ShipmentCancel(request=1, reason="x" * 1_000_000))
     gate.opened.set()
     status = await handle.result()

@@ -69,10 +69,10 @@ async def order_workflows(temporal_client: Client) -> Observed:
 
 
 @pytest.fixture
-async def swept(
+async def sweeping_env(
     temporal_client: Client, postgres_url: str, task_queues: Any, order_workflows: Observed
 ) -> AsyncIterator[WorkflowTestEnv]:
-    """A fleet whose sweep reads small pages."""
+    """Both workers, with a sweep that reads small pages."""
     async with workflow_test_env(
         temporal_client, postgres_url, task_queues.orders, task_queues.shipping, order_workflows=order_workflows
     ) as made:
@@ -109,59 +109,61 @@ async def _until_terminated(made: WorkflowTestEnv, order_id: str) -> None:
 
 @pytest.mark.slow
 async def test_orphans_on_more_than_one_page_are_all_compensated_once(
-    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
+    sweeping_env: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     orders = [f"{order_id}-{number}" for number in range(8)]
-    handles = await asyncio.gather(*(_in_review(swept, order) for order in orders))
+    handles = await asyncio.gather(*(_in_review(sweeping_env, order) for order in orders))
     await asyncio.gather(*(handle.terminate() for handle in handles))
-    await asyncio.gather(*(_until_terminated(swept, order) for order in orders))
+    await asyncio.gather(*(_until_terminated(sweeping_env, order) for order in orders))
     with metric_changes() as samples:
-        swept_once = await _sweep(swept, idle=NEVER)
+        swept_once = await _sweep(sweeping_env, idle=NEVER)
         assert swept_once.found == len(orders)
-        await asyncio.gather(*(swept.until_recorded(order, lambda status: status.ended) for order in orders))
-        assert (await _sweep(swept, idle=NEVER)).found == 0
+        await asyncio.gather(*(sweeping_env.until_recorded(order, lambda status: status.ended) for order in orders))
+        assert (await _sweep(sweeping_env, idle=NEVER)).found == 0
     assert sorted(order_workflows.started) == sorted(map(names.compensation_workflow_id, orders))
     assert samples("orderfleet_orphans_found_total", source="visibility") == len(orders)
 
 
 async def test_an_orphan_that_visibility_does_not_show_is_found_in_the_database(
-    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
+    sweeping_env: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     order_workflows.lags = True
     lost, waiting = f"{order_id}-lost", f"{order_id}-waiting"
-    await (await _in_review(swept, lost)).terminate()
-    await _in_review(swept, waiting)
-    assert (await _sweep(swept)).found == 1
-    status = await swept.until_recorded(lost, lambda status: status.ended)
+    await (await _in_review(sweeping_env, lost)).terminate()
+    await _in_review(sweeping_env, waiting)
+    assert (await _sweep(sweeping_env)).found == 1
+    status = await sweeping_env.until_recorded(lost, lambda status: status.ended)
     assert status.last_error is not None
     assert "terminated" in status.last_error
-    assert (await swept.recorded(waiting)).status.completed_at is None
+    assert (await sweeping_env.recorded(waiting)).status.completed_at is None
 
 
 @pytest.mark.slow
 async def test_the_check_of_unfinished_orders_continues_where_the_run_before_ended(
-    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
+    sweeping_env: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     order_workflows.lags = True
     waiting, *orders = (f"{order_id}-{number}" for number in range(4))
     # Stays the first unfinished order, so a run that begins at the first checks no other.
-    await _in_review(swept, waiting)
+    await _in_review(sweeping_env, waiting)
     for order in orders:
-        await (await _in_review(swept, order)).terminate()
-    await ensure_schedule(swept.temporal, orphan_sweep(_often(swept, orphan_sweep_batch=1), idle=timedelta(0)))
+        await (await _in_review(sweeping_env, order)).terminate()
+    await ensure_schedule(
+        sweeping_env.temporal, orphan_sweep(_often(sweeping_env, orphan_sweep_batch=1), idle=timedelta(0))
+    )
     try:
         for order in orders:
-            await swept.until_recorded(order, lambda status: status.ended)
+            await sweeping_env.until_recorded(order, lambda status: status.ended)
     finally:
-        await _schedule(swept).delete()
+        await _schedule(sweeping_env).delete()
     assert sorted(order_workflows.started) == [names.compensation_workflow_id(order) for order in orders]
 
 
 @pytest.mark.slow
 async def test_a_run_looks_back_from_the_start_of_the_run_before_by_the_lag_of_visibility(
-    swept: WorkflowTestEnv, order_workflows: Observed
+    sweeping_env: WorkflowTestEnv, order_workflows: Observed
 ) -> None:
-    await ensure_schedule(swept.temporal, orphan_sweep(_often(swept)))
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env)))
     try:
 
         async def since() -> list[datetime]:
@@ -169,7 +171,7 @@ async def test_a_run_looks_back_from_the_start_of_the_run_before_by_the_lag_of_v
 
         first, second, *_ = await eventually(since, lambda found: len(found) > 1)
     finally:
-        await _schedule(swept).delete()
+        await _schedule(sweeping_env).delete()
     assert timedelta(hours=1) < OVERLAP
     # Both count from the start of the first run.
     assert second - first == FIRST_LOOK_BACK - OVERLAP
@@ -177,70 +179,74 @@ async def test_a_run_looks_back_from_the_start_of_the_run_before_by_the_lag_of_v
 
 @pytest.mark.slow
 async def test_an_order_of_a_workflow_with_another_id_is_left_alone_while_that_runs(
-    swept: WorkflowTestEnv, order_id: str
+    sweeping_env: WorkflowTestEnv, order_id: str
 ) -> None:
     """A closed workflow has the order's usual id, and is not that of the order."""
     usual = names.order_workflow_id(order_id)
-    namesake = await swept.temporal.start_workflow(names.ORDER_WORKFLOW, "unreadable", id=usual, task_queue=UNSERVED)
-    other = await swept.temporal.start_workflow(
+    namesake = await sweeping_env.temporal.start_workflow(
+        names.ORDER_WORKFLOW, "unreadable", id=usual, task_queue=UNSERVED
+    )
+    other = await sweeping_env.temporal.start_workflow(
         names.ORDER_WORKFLOW,
-        swept.order(order_id),
+        sweeping_env.order(order_id),
         id=f"mine-{order_id}",
         task_queue=UNSERVED,
     )
-    await _insert(swept, order_id, f"mine-{order_id}", other.first_execution_run_id)
+    await _insert(sweeping_env, order_id, f"mine-{order_id}", other.first_execution_run_id)
     await namesake.terminate()
-    await _until_terminated(swept, order_id)
-    assert (await _sweep(swept)).found == 0
-    assert (await swept.recorded(order_id)).status.completed_at is None
+    await _until_terminated(sweeping_env, order_id)
+    assert (await _sweep(sweeping_env)).found == 0
+    assert (await sweeping_env.recorded(order_id)).status.completed_at is None
     await other.terminate()
-    assert (await _sweep(swept)).found == 1
-    await swept.until_recorded(order_id, lambda status: status.ended)
+    assert (await _sweep(sweeping_env)).found == 1
+    await sweeping_env.until_recorded(order_id, lambda status: status.ended)
 
 
 @pytest.mark.slow
-async def test_an_order_of_another_run_is_left_alone_while_that_runs(swept: WorkflowTestEnv, order_id: str) -> None:
+async def test_an_order_of_another_run_is_left_alone_while_that_runs(
+    sweeping_env: WorkflowTestEnv, order_id: str
+) -> None:
     workflow_id = names.order_workflow_id(order_id)
 
     async def start() -> WorkflowHandle[Any, Any]:
-        return await swept.temporal.start_workflow(
-            names.ORDER_WORKFLOW, swept.order(order_id), id=workflow_id, task_queue=UNSERVED
+        return await sweeping_env.temporal.start_workflow(
+            names.ORDER_WORKFLOW, sweeping_env.order(order_id), id=workflow_id, task_queue=UNSERVED
         )
 
     earlier = await start()
     await earlier.terminate()
-    await _until_terminated(swept, order_id)
+    await _until_terminated(sweeping_env, order_id)
     owner = await start()
-    await _insert(swept, order_id, workflow_id, owner.first_execution_run_id)
-    assert (await _sweep(swept)).found == 0
+    await _insert(sweeping_env, order_id, workflow_id, owner.first_execution_run_id)
+    assert (await _sweep(sweeping_env)).found == 0
     await owner.terminate()
     # A third run of the id does not hide that the order's own is closed.
     third = await start()
-    assert (await _sweep(swept)).found == 1
-    await swept.until_recorded(order_id, lambda status: status.ended)
+    assert (await _sweep(sweeping_env)).found == 1
+    await sweeping_env.until_recorded(order_id, lambda status: status.ended)
     await third.terminate()
 
 
 async def test_an_order_without_any_workflow_is_counted_and_left_as_it_is(
-    swept: WorkflowTestEnv, order_id: str
+    sweeping_env: WorkflowTestEnv, order_id: str
 ) -> None:
-    await _insert(swept, order_id, names.order_workflow_id(order_id), str(uuid.uuid4()))
+    await _insert(sweeping_env, order_id, names.order_workflow_id(order_id), str(uuid.uuid4()))
     with metric_changes() as samples:
-        assert (await _sweep(swept)).found == 0
+        assert (await _sweep(sweeping_env)).found == 0
     assert samples("orderfleet_order_workflows_missing_total") == 1
-    assert (await swept.recorded(order_id)).status.completed_at is None
+    assert (await sweeping_env.recorded(order_id)).status.completed_at is None
 
 
 @pytest.mark.slow
 async def test_a_sweep_whose_activity_fails_halfway_continues_from_its_last_page(
-    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
+    sweeping_env: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
     orders = [f"{order_id}-{number}" for number in range(7)]
-    handles = await asyncio.gather(*(_in_review(swept, order) for order in orders))
+    handles = await asyncio.gather(*(_in_review(sweeping_env, order) for order in orders))
     await asyncio.gather(*(handle.terminate() for handle in handles))
-    await asyncio.gather(*(_until_terminated(swept, order) for order in orders))
+    await asyncio.gather(*(_until_terminated(sweeping_env, order) for order in orders))
     order_workflows.fails_at = 3
-    assert (await _sweep(swept, idle=NEVER)).found == 7
+    assert (await _sweep(sweeping_env, idle=NEVER)).found == 7
     assert order_workflows.tokens.count(None) == 1, "the first page is not read again"
     assert order_workflows.tokens[2] == order_workflows.tokens[3]
     assert len(order_workflows.started) == 7
@@ -248,9 +254,9 @@ async def test_a_sweep_whose_activity_fails_halfway_continues_from_its_last_page
 
 @pytest.mark.slow
 async def test_a_sweep_that_is_terminated_is_followed_by_the_next(
-    swept: WorkflowTestEnv, order_workflows: Observed, order_id: str
+    sweeping_env: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
-    await ensure_schedule(swept.temporal, orphan_sweep(_often(swept), idle=timedelta(0)))
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env), idle=timedelta(0)))
     try:
         reached = asyncio.Event()
         closed = order_workflows.closed
@@ -262,25 +268,25 @@ async def test_a_sweep_that_is_terminated_is_followed_by_the_next(
 
         order_workflows.closed = hang  # type: ignore[method-assign]
         await reached.wait()
-        handle = await _in_review(swept, order_id)
+        handle = await _in_review(sweeping_env, order_id)
         await handle.terminate()
         order_workflows.closed = closed  # type: ignore[method-assign]
         described = await eventually(
-            lambda: _schedule(swept).describe(), lambda found: bool(found.info.running_actions)
+            lambda: _schedule(sweeping_env).describe(), lambda found: bool(found.info.running_actions)
         )
         running = described.info.running_actions[0]
-        await swept.temporal.get_workflow_handle(running.workflow_id).terminate()
-        await swept.until_recorded(order_id, lambda status: status.ended)
+        await sweeping_env.temporal.get_workflow_handle(running.workflow_id).terminate()
+        await sweeping_env.until_recorded(order_id, lambda status: status.ended)
     finally:
-        await _schedule(swept).delete()
+        await _schedule(sweeping_env).delete()
 
 
 @pytest.mark.slow
 async def test_a_compensation_id_of_another_origin_is_replaced_by_a_numbered_one(
-    swept: WorkflowTestEnv, order_id: str
+    sweeping_env: WorkflowTestEnv, order_id: str
 ) -> None:
-    handle = await _in_review(swept, order_id)
-    foreign = await swept.temporal.start_workflow(
+    handle = await _in_review(sweeping_env, order_id)
+    foreign = await sweeping_env.temporal.start_workflow(
         names.COMPENSATION_WORKFLOW,
         id=names.compensation_workflow_id(order_id),
         task_queue=UNSERVED,
@@ -288,92 +294,96 @@ async def test_a_compensation_id_of_another_origin_is_replaced_by_a_numbered_one
     await handle.terminate()
     with metric_changes() as samples:
         # Orders that earlier tests left in the database are found too.
-        assert (await _sweep(swept)).found >= 1
-        await swept.until_recorded(order_id, lambda status: status.ended)
-        assert (await _sweep(swept)).found == 0
+        assert (await _sweep(sweeping_env)).found >= 1
+        await sweeping_env.until_recorded(order_id, lambda status: status.ended)
+        assert (await _sweep(sweeping_env)).found == 0
     assert samples("orderfleet_workflow_id_conflicts_total", workflow_type="CompensationWorkflow") == 1
-    (conflict,) = [event for event in await swept.events(order_id) if event.kind == "workflow_id_conflict"]
+    (conflict,) = [event for event in await sweeping_env.events(order_id) if event.kind == "workflow_id_conflict"]
     assert conflict.detail == {"workflow_id": foreign.id}
     await foreign.terminate()
 
 
-async def test_two_order_workers_that_start_at_once_create_one_schedule(swept: WorkflowTestEnv) -> None:
-    await asyncio.gather(*(ensure_schedule(swept.temporal, orphan_sweep(_often(swept))) for _ in range(5)))
+async def test_two_order_workers_that_start_at_once_create_one_schedule(sweeping_env: WorkflowTestEnv) -> None:
+    await asyncio.gather(
+        *(ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env))) for _ in range(5))
+    )
     try:
         found = [
             schedule.id
-            async for schedule in await swept.temporal.list_schedules()
-            if schedule.id == _schedule(swept).id
+            async for schedule in await sweeping_env.temporal.list_schedules()
+            if schedule.id == _schedule(sweeping_env).id
         ]
         # Its listing lags; a second one under the same id can't be.
         assert len(found) <= 1
-        assert (await _schedule(swept).describe()).schedule.spec.intervals[0].every == timedelta(seconds=1)
+        assert (await _schedule(sweeping_env).describe()).schedule.spec.intervals[0].every == timedelta(seconds=1)
     finally:
-        await _schedule(swept).delete()
+        await _schedule(sweeping_env).delete()
 
 
-async def test_settings_of_a_worker_that_starts_replace_those_of_the_schedule(swept: WorkflowTestEnv) -> None:
-    await ensure_schedule(swept.temporal, orphan_sweep(_often(swept)))
+async def test_settings_of_a_worker_that_starts_replace_those_of_the_schedule(sweeping_env: WorkflowTestEnv) -> None:
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env)))
     try:
-        await _schedule(swept).pause(note="maintenance")
+        await _schedule(sweeping_env).pause(note="maintenance")
         settings = _often(
-            swept,
+            sweeping_env,
             orphan_sweep_interval=timedelta(seconds=7),
             orphan_sweep_batch=77,
             charge_timeout=timedelta(seconds=9),
         )
-        await ensure_schedule(swept.temporal, orphan_sweep(settings))
-        schedule = (await _schedule(swept).describe()).schedule
+        await ensure_schedule(sweeping_env.temporal, orphan_sweep(settings))
+        schedule = (await _schedule(sweeping_env).describe()).schedule
         assert isinstance(schedule.action, ScheduleActionStartWorkflow)
         (payload,) = schedule.action.args
-        sweep = (await swept.temporal.data_converter.decode([payload], [OrphanSweep]))[0]
+        sweep = (await sweeping_env.temporal.data_converter.decode([payload], [OrphanSweep]))[0]
         assert (sweep.batch, sweep.policy.charge.attempt_timeout) == (77, timedelta(seconds=9))
         assert schedule.spec.intervals[0].every == timedelta(seconds=7)
         assert schedule.state.paused, "an operator's pause stays"
     finally:
-        await _schedule(swept).delete()
+        await _schedule(sweeping_env).delete()
 
 
-async def test_a_schedule_that_is_deleted_is_created_again(swept: WorkflowTestEnv) -> None:
-    await ensure_schedule(swept.temporal, orphan_sweep(_often(swept)))
-    keeping = asyncio.create_task(keep_schedules(swept.temporal, [orphan_sweep(_often(swept))], every=0.1))
+async def test_a_schedule_that_is_deleted_is_created_again(sweeping_env: WorkflowTestEnv) -> None:
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env)))
+    keeping = asyncio.create_task(
+        keep_schedules(sweeping_env.temporal, [orphan_sweep(_often(sweeping_env))], every=0.1)
+    )
     try:
-        await _schedule(swept).delete()
-        await eventually(lambda: _exists(swept), bool)
+        await _schedule(sweeping_env).delete()
+        await eventually(lambda: _exists(sweeping_env), bool)
     finally:
         keeping.cancel()
-        await _schedule(swept).delete()
+        await _schedule(sweeping_env).delete()
 
 
-async def test_a_schedule_without_an_interval_is_deleted(swept: WorkflowTestEnv) -> None:
-    never = replace(orphan_sweep(_often(swept)), every=timedelta(0))
-    await ensure_schedule(swept.temporal, never)
-    assert not await _exists(swept)
-    await ensure_schedule(swept.temporal, orphan_sweep(_often(swept)))
-    await ensure_schedule(swept.temporal, never)
-    assert not await _exists(swept)
+async def test_a_schedule_without_an_interval_is_deleted(sweeping_env: WorkflowTestEnv) -> None:
+    never = replace(orphan_sweep(_often(sweeping_env)), every=timedelta(0))
+    await ensure_schedule(sweeping_env.temporal, never)
+    assert not await _exists(sweeping_env)
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env)))
+    await ensure_schedule(sweeping_env.temporal, never)
+    assert not await _exists(sweeping_env)
 
 
-async def test_a_schedule_of_another_origin_is_replaced(swept: WorkflowTestEnv, order_id: str) -> None:
-    await swept.temporal.create_schedule(
-        _schedule(swept).id,
+async def test_a_schedule_of_another_origin_is_replaced(sweeping_env: WorkflowTestEnv, order_id: str) -> None:
+    await sweeping_env.temporal.create_schedule(
+        _schedule(sweeping_env).id,
         Schedule(
             action=ScheduleActionStartWorkflow("Another", id="another", task_queue="another"),
             spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(hours=9))]),
         ),
     )
-    await ensure_schedule(swept.temporal, orphan_sweep(_often(swept), idle=timedelta(0)))
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env), idle=timedelta(0)))
     try:
-        await (await _in_review(swept, order_id)).terminate()
-        await swept.until_recorded(order_id, lambda status: status.ended)
+        await (await _in_review(sweeping_env, order_id)).terminate()
+        await sweeping_env.until_recorded(order_id, lambda status: status.ended)
     finally:
-        await _schedule(swept).delete()
+        await _schedule(sweeping_env).delete()
 
 
-async def test_a_sweep_that_completes_says_when(swept: WorkflowTestEnv) -> None:
+async def test_a_sweep_that_completes_says_when(sweeping_env: WorkflowTestEnv) -> None:
     ORPHAN_SWEEP_COMPLETED.set(0)
     before = time.time()
-    await _sweep(swept)
+    await _sweep(sweeping_env)
     (value,) = [sample.value for metric in ORPHAN_SWEEP_COMPLETED.collect() for sample in metric.samples]
     assert value >= before
 

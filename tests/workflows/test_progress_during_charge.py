@@ -55,16 +55,16 @@ async def test_progress_drafted_during_charge_and_written_after_it_keeps_step(
     queues = (task_queues.orders, task_queues.shipping)
     async with (
         asyncio.timeout(120),
-        workflow_test_env(temporal_client, postgres_url, *queues, record=record) as running,
+        workflow_test_env(temporal_client, postgres_url, *queues, record=record) as workflow_env,
     ):
-        running.provider.charging.before.append(charging)
-        handle = await running.start(running.order(f"late-{change}", review=AUTO))
+        workflow_env.provider.charging.before.append(charging)
+        handle = await workflow_env.start(workflow_env.order(f"late-{change}", review=AUTO))
         await charging.reached.wait()
         await handle.signal(change, ELSEWHERE if change == "update_address" else "too dear")
         await drafted.reached.wait()
         charging.opened.set()
         ended = await handle.result()
-        recorded = (await running.recorded(f"late-{change}")).status
+        recorded = (await workflow_env.recorded(f"late-{change}")).status
     assert steps
     assert set(steps) == {Step.SHIPPING}
     assert (recorded.step, recorded.address) == (ended.step, ended.address)

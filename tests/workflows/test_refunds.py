@@ -24,10 +24,10 @@ GROWING = OutagePolicy(first="1s", longest="1h")
 
 
 @pytest.fixture
-async def order_id(skipping: WorkflowTestEnv) -> str:
+async def order_id(skipping_env: WorkflowTestEnv) -> str:
     """A shipped order of 19.98 USD."""
     order_id = f"rf-{uuid.uuid4().hex[:8]}"
-    await (await skipping.start(skipping.order(order_id, review=AUTO))).result()
+    await (await skipping_env.start(skipping_env.order(order_id, review=AUTO))).result()
     return order_id
 
 
@@ -61,74 +61,74 @@ async def kinds(env: WorkflowTestEnv, order_id: str) -> list[str]:
     return [each.kind for each in await env.events(order_id) if each.detail.get("refund") == "r1"]
 
 
-async def test_refund_is_made_after_the_provider_was_away_for_an_hour(skipping: WorkflowTestEnv, order_id: str):
+async def test_refund_is_made_after_the_provider_was_away_for_an_hour(skipping_env: WorkflowTestEnv, order_id: str):
     # Three attempts a round, and rounds after 1, 2, 4, … s: 12 rounds take more than an hour.
-    skipping.provider.refunding.before += [fails(ProviderUnavailable("down"))] * 36
-    handle = await start(skipping, order_id, amount=500)
+    skipping_env.provider.refunding.before += [fails(ProviderUnavailable("down"))] * 36
+    handle = await start(skipping_env, order_id, amount=500)
     result = await handle.result()
     assert (result.status, result.failure) == (IntentStatus.DONE, "")
     description = await handle.describe()
     assert description.close_time - description.start_time > timedelta(hours=1)
-    assert refunds(skipping, order_id) == ["5.00"]
-    assert [each for each in await kinds(skipping, order_id) if each != "attempt_failed"] == [
+    assert refunds(skipping_env, order_id) == ["5.00"]
+    assert [each for each in await kinds(skipping_env, order_id) if each != "attempt_failed"] == [
         "refund_pending",
         "refunded",
     ]
 
 
 async def test_refund_whose_answer_was_lost_and_whose_key_is_forgotten_is_found(
-    skipping: WorkflowTestEnv, order_id: str
+    skipping_env: WorkflowTestEnv, order_id: str
 ):
-    skipping.provider.refunding.after.append(fails(ProviderUnavailable("answer lost")))
+    skipping_env.provider.refunding.after.append(fails(ProviderUnavailable("answer lost")))
 
     async def works() -> None:
         return
 
-    skipping.provider.refunding.before += [works, fails(PaymentRefused("already refunded"))]
-    result = await (await start(skipping, order_id, amount=500)).result()
+    skipping_env.provider.refunding.before += [works, fails(PaymentRefused("already refunded"))]
+    result = await (await start(skipping_env, order_id, amount=500)).result()
     assert (result.status, result.failure) == (IntentStatus.DONE, "")
-    assert refunds(skipping, order_id) == ["5.00"]
+    assert refunds(skipping_env, order_id) == ["5.00"]
 
 
 async def test_refusal_after_an_unknown_outcome_is_definite_only_when_no_earlier_request_can_arrive(
-    skipping: WorkflowTestEnv, order_id: str
+    skipping_env: WorkflowTestEnv, order_id: str
 ):
-    skipping.provider.refunding.before.append(fails(ProviderUnavailable("no answer")))
-    skipping.provider.refunding.before += [fails(PaymentRefused("closed card"))] * 100
-    handle = await start(skipping, order_id, amount=500)
+    skipping_env.provider.refunding.before.append(fails(ProviderUnavailable("no answer")))
+    skipping_env.provider.refunding.before += [fails(PaymentRefused("closed card"))] * 100
+    handle = await start(skipping_env, order_id, amount=500)
     result = await handle.result()
     assert (result.status, result.failure) == (IntentStatus.REFUSED, "closed card")
     description = await handle.describe()
     assert description.close_time - description.start_time > timedelta(minutes=10)
-    assert refunds(skipping, order_id) == []
-    (payment,) = await PaymentReads(skipping.database).payments_of_order(order_id)
+    assert refunds(skipping_env, order_id) == []
+    (payment,) = await PaymentReads(skipping_env.database).payments_of_order(order_id)
     assert (payment.refundable, payment.open_refunds) == (1998, 0)
-    assert (await kinds(skipping, order_id))[-1] == "refund_failed"
+    assert (await kinds(skipping_env, order_id))[-1] == "refund_failed"
 
 
-async def test_refused_first_attempt_is_definite(skipping: WorkflowTestEnv, order_id: str):
-    skipping.provider.refunding.before.append(fails(PaymentRefused("closed card")))
-    handle = await start(skipping, order_id, amount=500)
+async def test_refused_first_attempt_is_definite(skipping_env: WorkflowTestEnv, order_id: str):
+    skipping_env.provider.refunding.before.append(fails(PaymentRefused("closed card")))
+    handle = await start(skipping_env, order_id, amount=500)
     assert (await handle.result()).status is IntentStatus.REFUSED
     description = await handle.describe()
     assert description.close_time - description.start_time < timedelta(minutes=1)
 
 
-async def test_refund_of_too_much_ends_without_a_call_of_the_provider(skipping: WorkflowTestEnv, order_id: str):
-    result = await (await start(skipping, order_id, amount=1999)).result()
+async def test_refund_of_too_much_ends_without_a_call_of_the_provider(skipping_env: WorkflowTestEnv, order_id: str):
+    result = await (await start(skipping_env, order_id, amount=1999)).result()
     assert result.decision is not None
     assert (result.decision.refused, result.decision.refundable) == (RefundRefusal.TOO_MUCH, 1998)
     assert (result.status, result.failure) == (
         IntentStatus.REFUSED,
         "19.99 USD cannot be refunded; 19.98 USD can be refunded",
     )
-    assert refunds(skipping, order_id) == []
-    assert await kinds(skipping, order_id) == []
+    assert refunds(skipping_env, order_id) == []
+    assert await kinds(skipping_env, order_id) == []
 
 
-async def test_refund_under_the_id_of_another_one_fails(skipping: WorkflowTestEnv, order_id: str):
-    handle = await start(skipping, order_id, amount=500, workflow_id=f"refund-{uuid.uuid4()}")
+async def test_refund_under_the_id_of_another_one_fails(skipping_env: WorkflowTestEnv, order_id: str):
+    handle = await start(skipping_env, order_id, amount=500, workflow_id=f"refund-{uuid.uuid4()}")
     with pytest.raises(WorkflowFailureError) as failed:
         await handle.result()
     assert "workflow id" in str(failed.value.cause)
-    assert refunds(skipping, order_id) == []
+    assert refunds(skipping_env, order_id) == []

@@ -52,7 +52,7 @@ def workers(temporal_client, postgres_url, task_queues) -> Callable[[], Any]:
 
 
 @pytest.fixture
-async def running(workers) -> AsyncIterator[WorkflowTestEnv]:
+async def workflow_env(workers) -> AsyncIterator[WorkflowTestEnv]:
     async with workers() as running_fleet:
         yield running_fleet
 
@@ -97,7 +97,7 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
             step_initial_interval="10ms",
             **settings,
         )
-        # A test with its own database makes it unavailable.
+        # A test that passes its own database stops it, and would otherwise wait for the long timeout.
         database_timeout = timedelta(seconds=2) if database_url else LONG_TIMEOUT
         async with Database(database_url or postgres_url, pool_size=3, timeout=database_timeout) as database:
             client = OrderClient(temporal or temporal_client, task_queue=task_queues.orders, timeout=request_timeout)

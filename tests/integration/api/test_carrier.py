@@ -17,7 +17,7 @@ async def send_update(caller, order_id, status, shipment_id="", **more):
     return await caller.post(path, json={"status": status, **more})
 
 
-async def test_repeated_delivered_update_completes_the_order_once(api, running, order_id, new_order, until):
+async def test_repeated_delivered_update_completes_the_order_once(api, workflow_env, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id, **CONFIRMED)
         await until(caller, order_id, "shipped")
@@ -29,7 +29,7 @@ async def test_repeated_delivered_update_completes_the_order_once(api, running, 
         assert {answer.status_code for answer in answers} == {200}
         status = await until(caller, order_id, "delivered")
         assert status["shipments"][0]["status"] == "delivered"
-        await running.until_recorded(order_id, lambda recorded: recorded.ended)
+        await workflow_env.until_recorded(order_id, lambda recorded: recorded.ended)
         for late in ("delivered", "in_transit", "booked"):
             answer = await send_update(caller, order_id, late)
             assert (answer.status_code, answer.json()["result"]) == (200, "ignored"), answer.text
@@ -38,10 +38,10 @@ async def test_repeated_delivered_update_completes_the_order_once(api, running, 
 
 
 async def test_delivered_update_before_the_dispatch_is_recorded_is_applied_later(
-    api, running, order_id, new_order, until
+    api, workflow_env, order_id, new_order, until
 ):
     booked = Gate()
-    running.carrier.booking.after.append(booked)
+    workflow_env.carrier.booking.after.append(booked)
     async with api() as caller:
         await new_order(caller, order_id, **CONFIRMED)
         await booked.reached.wait()
@@ -51,8 +51,8 @@ async def test_delivered_update_before_the_dispatch_is_recorded_is_applied_later
         await until(caller, order_id, "delivered")
 
 
-async def test_update_of_a_shipment_that_was_never_dispatched_is_409(api, running, order_id, new_order, until):
-    running.carrier.booking.before.append(fails(CarrierRefused("van is full")))
+async def test_update_of_a_shipment_that_was_never_dispatched_is_409(api, workflow_env, order_id, new_order, until):
+    workflow_env.carrier.booking.before.append(fails(CarrierRefused("van is full")))
     async with api() as caller:
         await new_order(caller, order_id, **CONFIRMED)
         await until(caller, order_id, "shipped")
@@ -65,16 +65,16 @@ async def test_update_of_a_shipment_that_was_never_dispatched_is_409(api, runnin
         await until(caller, order_id, "delivered")
 
 
-async def test_update_of_an_ended_order_is_ignored(api, running, order_id, new_order, until):
+async def test_update_of_an_ended_order_is_ignored(api, workflow_env, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id, review={"mode": "auto"})
         await until(caller, order_id, "shipped")
-        await running.until_recorded(order_id, lambda recorded: recorded.ended)
+        await workflow_env.until_recorded(order_id, lambda recorded: recorded.ended)
         answer = await send_update(caller, order_id, "delivered")
     assert (answer.status_code, answer.json()["result"]) == (200, "ignored")
 
 
-async def test_update_of_an_unknown_order_or_shipment_is_404(api, running, order_id, new_order, until):
+async def test_update_of_an_unknown_order_or_shipment_is_404(api, workflow_env, order_id, new_order, until):
     async with api() as caller:
         unknown = await send_update(caller, order_id, "delivered")
         await new_order(caller, order_id)

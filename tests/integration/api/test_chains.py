@@ -41,13 +41,13 @@ LONG = settings(CHAINS, max_examples=8, stateful_step_count=15)
 
 
 @pytest.mark.slow
-async def test_requests_that_follow_links_conform_to_the_document(process, running):
+async def test_requests_that_follow_links_conform_to_the_document(process, workflow_env):
     await follow_until(process, CHAINS, lambda seen: seen.total() > 1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-async def test_orders_are_read_approved_changed_and_canceled_by_links(process, running):
+async def test_orders_are_read_approved_changed_and_canceled_by_links(process, workflow_env):
     wanted = {
         (f"POST /orders/{{order_id}}/{change}", HTTPStatus.OK)
         for change in ("signals/approve", "cancel", "signals/cancel-payment", "signals/update-address")

@@ -22,7 +22,7 @@ EXAMPLES = 6
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-async def test_every_response_conforms_to_the_openapi_document(process, running, order_id, new_order, until):
+async def test_every_response_conforms_to_the_openapi_document(process, workflow_env, order_id, new_order, until):
     async with httpx.AsyncClient(base_url=process, timeout=30) as caller:
         order_ids = {step: f"{order_id}-{step}" for step in ("manual_review", "canceled", "shipped")}
         for existing_id in order_ids.values():
@@ -32,7 +32,7 @@ async def test_every_response_conforms_to_the_openapi_document(process, running,
         for step, existing_id in order_ids.items():
             await until(caller, existing_id, step)
             if step != "manual_review":
-                await running.until_recorded(existing_id, lambda status: status.ended)
+                await workflow_env.until_recorded(existing_id, lambda status: status.ended)
         document = (await caller.get("/openapi.json")).json()
         assert {"/orders", "/readyz"} <= set(document["paths"])
         assert "/metrics" not in document["paths"]

@@ -17,7 +17,7 @@ from support.factories import ADDRESS_JSON
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
 
 
-async def test_order_is_started_approved_and_shipped(api, running, order_id, until):
+async def test_order_is_started_approved_and_shipped(api, workflow_env, order_id, until):
     async with api() as caller:
         created = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON})
         assert created.status_code == 201, created.text
@@ -35,11 +35,11 @@ async def test_order_is_started_approved_and_shipped(api, running, order_id, unt
         assert shipped["source"] == "workflow"
         assert shipped["payment"]["status"] == "CHARGED"
         assert shipped["shipments"][0]["tracking_number"]
-    assert running.provider.charges[f"pay-{order_id}"] == 1
+    assert workflow_env.provider.charges[f"pay-{order_id}"] == 1
 
 
 @pytest.mark.parametrize("terms", [{"review": {"mode": "auto"}}, {"approved": True}])
-async def test_order_that_needs_no_review_ships_by_itself(api, running, order_id, until, terms):
+async def test_order_that_needs_no_review_ships_by_itself(api, workflow_env, order_id, until, terms):
     async with api() as caller:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, **terms}
         created = await caller.post("/orders", json=body)
@@ -47,26 +47,7 @@ async def test_order_that_needs_no_review_ships_by_itself(api, running, order_id
         await until(caller, order_id, "shipped")
 
 
-async def test_body_of_an_earlier_system_is_accepted_as_it_is(api, running, until):
-    body = {
-        "customer_name": "Ada",
-        "customer_email": "ada@example.com",
-        "items": [{"sku": "widget", "qty": 1, "price": 4.5}],
-        "shipping_address": {**ADDRESS_JSON, "street": None, "line1": "1 Main St"},
-    }
-    body["shipping_address"].pop("street")
-    async with api() as caller:
-        created = await caller.post("/orders", json=body)
-        assert created.status_code == 201, created.text
-        order_id = created.json()["order_id"]
-        status = await until(caller, order_id, "manual_review")
-    assert order_id.startswith("ord-")
-    assert status["address"]["street"] == "1 Main St"
-    assert status["payment"]["amount"] == "4.50"
-    assert status["payment"]["id"] == f"pay-{order_id}"
-
-
-async def test_same_order_id_with_the_same_content_is_the_same_order(api, running, order_id, until):
+async def test_same_order_id_with_the_same_content_is_the_same_order(api, workflow_env, order_id, until):
     async with api() as caller:
         first = await caller.post("/orders", json={"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON})
         spelled_differently = {
@@ -86,7 +67,7 @@ async def test_same_order_id_with_the_same_content_is_the_same_order(api, runnin
         assert after_the_end.json() == first.json()
 
 
-async def test_same_order_id_with_another_content_is_a_conflict(api, running, order_id):
+async def test_same_order_id_with_another_content_is_a_conflict(api, workflow_env, order_id):
     async with api() as caller:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON}
         await caller.post("/orders", json=body)
@@ -97,7 +78,7 @@ async def test_same_order_id_with_another_content_is_a_conflict(api, running, or
     assert order_id in other.json()["detail"]
 
 
-async def test_payment_id_of_another_order_is_a_conflict(api, running, order_id, until):
+async def test_payment_id_of_another_order_is_a_conflict(api, workflow_env, order_id, until):
     async with api() as caller:
         body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, "payment_id": f"shared-{order_id}"}
         first = await caller.post("/orders", json=body)
@@ -111,7 +92,7 @@ async def test_payment_id_of_another_order_is_a_conflict(api, running, order_id,
     assert again.json() == first.json()
 
 
-async def test_unique_reference_of_another_order_is_a_conflict_that_names_it(api, running, order_id, until):
+async def test_unique_reference_of_another_order_is_a_conflict_that_names_it(api, workflow_env, order_id, until):
     body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON, "reference": f"#{order_id}"}
     async with api(unique_reference=True) as caller:
         first = await caller.post("/orders", json=body)
@@ -124,7 +105,7 @@ async def test_unique_reference_of_another_order_is_a_conflict_that_names_it(api
     assert again.json() == first.json()
 
 
-async def test_order_with_adjustments_and_reference_is_shown_and_found(api, running, order_id, until):
+async def test_order_with_adjustments_and_reference_is_shown_and_found(api, workflow_env, order_id, until):
     body = {
         "order_id": order_id,
         "items": [{"id": "tea", "sku": "widget", "qty": 3, "price": "0.3333"}, {"sku": "widget", "qty": 1, "price": 1}],
@@ -146,7 +127,7 @@ async def test_order_with_adjustments_and_reference_is_shown_and_found(api, runn
     assert [each["order_id"] for each in found.json()["orders"]] == [order_id]
 
 
-async def test_empty_adjustments_and_reference_are_as_if_left_out(api, running, order_id):
+async def test_empty_adjustments_and_reference_are_as_if_left_out(api, workflow_env, order_id):
     body = {"order_id": order_id, "items": ITEMS, "address": ADDRESS_JSON}
     async with api() as caller:
         await caller.post("/orders", json=body)
@@ -222,7 +203,7 @@ async def test_order_id_that_only_the_order_store_has_is_a_conflict(api, postgre
     assert answer.status_code == 409
 
 
-async def test_idempotency_key_makes_one_order(api, running, order_id):
+async def test_idempotency_key_makes_one_order(api, workflow_env, order_id):
     async with api() as caller:
         key = {"Idempotency-Key": order_id}
         body = {"items": ITEMS, "address": ADDRESS_JSON}
@@ -288,7 +269,7 @@ async def test_invalid_order_is_422_and_names_the_field(api, change, field, mess
             assert (await caller.get(f"/orders/{order_id}")).status_code == 404
 
 
-async def test_samples_replace_missing_fields_if_the_setting_is_on(api, running, order_id, until):
+async def test_samples_replace_missing_fields_if_the_setting_is_on(api, workflow_env, order_id, until):
     async with api(environment="local", sample_orders=True) as caller:
         created = await caller.post("/orders", json={"order_id": order_id, "payment_id": f"paid-{order_id}"})
         assert created.json()["payment_id"] == f"paid-{order_id}"

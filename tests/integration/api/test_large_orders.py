@@ -12,13 +12,13 @@ def body(order_id: str, count: int) -> dict:
     return {"order_id": order_id, "items": items, "address": ADDRESS_JSON, "review": {"mode": "auto"}}
 
 
-async def test_order_of_thousands_of_items_ships(api, running, order_id, until):
+async def test_order_of_thousands_of_items_ships(api, workflow_env, order_id, until):
     async with api() as caller:
         created = await caller.post("/orders", json=body(order_id, 5000))
         assert created.status_code == 201, created.text
         shipped = await until(caller, order_id, "shipped")
     assert shipped["payment"]["amount"] == "5000.00"
-    [parcel] = running.carrier.parcels[f"ship-{order_id}"]
+    [parcel] = workflow_env.carrier.parcels[f"ship-{order_id}"]
     assert len(parcel.items) == 5000
 
 

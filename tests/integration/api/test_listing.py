@@ -16,10 +16,10 @@ from support.sample_rows import AT, progress, receive, sample_order
 @pytest.fixture
 async def three_orders(postgres_url) -> None:
     async with Database(postgres_url, pool_size=1, timeout=timedelta(seconds=20)) as database:
-        record = OrderWrites(database)
+        writes = OrderWrites(database)
         for name, email in (("a", "Ann@example.com"), ("b", "ann@example.COM"), ("c", "bob@example.com")):
-            await receive(record, sample_order(name, customer=Customer(name=name, email=email)))
-        await record.record("b", progress(2, Step.CHARGE))
+            await receive(writes, sample_order(name, customer=Customer(name=name, email=email)))
+        await writes.record("b", progress(2, Step.CHARGE))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def test_malformed_body_is_rejected_or_accepted_without_an_internal_error(
 @pytest.mark.parametrize(
     "body", ['{"reason": "\\u0000"}', '{"reason": "\\ud83d\\ude80"}', '{"reason": "\\ud800"}', '{"reason": ""}']
 )
-async def test_unusual_reason_cancels_or_is_rejected(api, running, order_id, new_order, until, body):
+async def test_unusual_reason_cancels_or_is_rejected(api, workflow_env, order_id, new_order, until, body):
     async with api() as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
@@ -62,4 +62,4 @@ async def test_unusual_reason_cancels_or_is_rejected(api, running, order_id, new
         assert answer.status_code == (422 if "ud800" in body else 200), answer.text
         if answer.status_code == 200:
             await until(caller, order_id, "canceled")
-            await running.until_recorded(order_id, lambda status: status.ended)
+            await workflow_env.until_recorded(order_id, lambda status: status.ended)

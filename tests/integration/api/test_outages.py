@@ -55,7 +55,7 @@ async def test_temporal_unavailable_is_503_for_routes_that_need_it(api, no_tempo
         assert "127.0.0.1" not in answer.text
 
 
-async def test_unknown_namespace_is_temporal_unavailable(api, temporal_address, order_id, new_order, running):
+async def test_unknown_namespace_is_temporal_unavailable(api, temporal_address, order_id, new_order, workflow_env):
     """A server that has just started may not have loaded its namespaces yet."""
     unknown = await Client.connect(temporal_address, namespace="unknown", data_converter=pydantic_data_converter)
     async with api(temporal=unknown) as caller:
@@ -72,10 +72,12 @@ async def test_unknown_namespace_is_temporal_unavailable(api, temporal_address, 
         await TemporalOrderWorkflows(unknown).state(unfinished)
 
 
-async def test_order_store_answers_while_temporal_is_unavailable(api, running, no_temporal, order_id, new_order, until):
+async def test_order_store_answers_while_temporal_is_unavailable(
+    api, workflow_env, no_temporal, order_id, new_order, until
+):
     async with api() as caller:
         await new_order(caller, order_id)
-        await running.until_recorded(order_id, lambda status: status.step == "manual_review")
+        await workflow_env.until_recorded(order_id, lambda status: status.step == "manual_review")
     async with api(temporal=no_temporal) as caller:
         for path in ("", "/status"):
             answer = await caller.get(f"/orders/{order_id}{path}")
@@ -84,7 +86,7 @@ async def test_order_store_answers_while_temporal_is_unavailable(api, running, n
 
 
 async def test_orders_are_started_and_read_while_postgres_is_unavailable(
-    api, running, no_postgres, order_id, new_order, until
+    api, workflow_env, no_postgres, order_id, new_order, until
 ):
     async with api(database_url=no_postgres) as caller:
         await new_order(caller, order_id)
@@ -157,12 +159,12 @@ def needing_either(caller: httpx.AsyncClient, order_id: str) -> list[Awaitable[h
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "silent"])
 async def test_temporal_outage_is_503_within_two_seconds_until_it_recovers(
-    api, running, temporal_line, order_id, new_order, how
+    api, workflow_env, temporal_line, order_id, new_order, how
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
     async with api(temporal=client, request_timeout=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
-        await running.until_recorded(order_id, lambda status: status.step == "manual_review")
+        await workflow_env.until_recorded(order_id, lambda status: status.step == "manual_review")
         await interrupt(temporal_line, how)
         answers = await asyncio.gather(*map(timed, needing_temporal(caller, order_id)))
         assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "2")] * 7
@@ -174,13 +176,13 @@ async def test_temporal_outage_is_503_within_two_seconds_until_it_recovers(
 
         # Requests held by the silent connection are delivered now; the cancel may arrive first.
         await eventually(approved, lambda status: status in {200, 202, 409})
-        await running.until_recorded(order_id, lambda status: status.ended)
+        await workflow_env.until_recorded(order_id, lambda status: status.ended)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "silent"])
 async def test_postgres_outage_is_503_within_two_seconds_until_it_recovers(
-    api, running, postgres_line, postgres_url, order_id, new_order, until, how
+    api, workflow_env, postgres_line, postgres_url, order_id, new_order, until, how
 ):
     async with api(database_url=through(postgres_line, postgres_url), request_timeout=REQUEST_TIMEOUT) as caller:
         await new_order(caller, order_id)
@@ -197,7 +199,7 @@ async def test_postgres_outage_is_503_within_two_seconds_until_it_recovers(
 
 
 async def test_both_unresponsive_are_503_within_two_seconds_for_every_route(
-    api, running, temporal_line, postgres_line, postgres_url, order_id, new_order, until
+    api, workflow_env, temporal_line, postgres_line, postgres_url, order_id, new_order, until
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
     async with api(
@@ -225,7 +227,7 @@ async def provider() -> AsyncIterator[IdentityProvider]:
 
 @pytest.mark.slow
 async def test_identity_provider_and_temporal_that_hang_share_the_deadline(
-    api, running, temporal_line, provider, order_id, new_order
+    api, workflow_env, temporal_line, provider, order_id, new_order
 ):
     client = await Client.connect(f"127.0.0.1:{temporal_line.port}", data_converter=pydantic_data_converter)
     now = [0.0]
@@ -236,7 +238,7 @@ async def test_identity_provider_and_temporal_that_hang_share_the_deadline(
             caller.headers["Authorization"] = f"Bearer {provider.token()}"
             await eventually(lambda: status_of(caller, "/orders"), lambda status: status == 200)
             await new_order(caller, order_id)
-            await running.until_recorded(order_id, lambda status: status.step == "manual_review")
+            await workflow_env.until_recorded(order_id, lambda status: status.step == "manual_review")
             for line in (temporal_line, provider_line):
                 line.silence()
             # The keys are old enough to be fetched again, and stay valid while they can't be fetched.
@@ -258,7 +260,7 @@ async def status_of(caller: httpx.AsyncClient, path: str) -> int:
     return (await caller.get(path)).status_code
 
 
-async def test_unexpected_error_does_not_leak_its_message(api, running, order_id, monkeypatch):
+async def test_unexpected_error_does_not_leak_its_message(api, workflow_env, order_id, monkeypatch):
     async def broken(*_args, **_kwargs):
         raise RuntimeError("password=hunter2")
 

@@ -20,7 +20,7 @@ async def test_status_comes_from_the_order_store_while_no_worker_runs(api, worke
     assert answer.json()["step"] == "manual_review"
 
 
-async def test_recorded_and_live_status_agree(api, running, order_id, new_order, until):
+async def test_recorded_and_live_status_agree(api, workflow_env, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)
         await caller.post(f"/orders/{order_id}/signals/approve")
@@ -57,7 +57,7 @@ async def test_unknown_order_is_404(api, path, order_id):
     }
 
 
-async def test_events_are_paged_in_order(api, running, order_id, new_order, until):
+async def test_events_are_paged_in_order(api, workflow_env, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id, review={"mode": "auto"})
         await until(caller, order_id, "shipped")

@@ -63,7 +63,7 @@ async def problem(answer: httpx.Response) -> tuple[int, str, str]:
     return answer.status_code, body["type"].removeprefix(PROBLEM), body["detail"]
 
 
-async def test_amount_is_refunded_after_the_end_of_the_order(api, running, order_id, shipped):
+async def test_amount_is_refunded_after_the_end_of_the_order(api, workflow_env, order_id, shipped):
     async with api() as caller:
         await shipped(caller, order_id)
         answer = await ask(caller, order_id, amount="4.50", reason="late", refund_id="r1")
@@ -88,12 +88,12 @@ async def test_amount_is_refunded_after_the_end_of_the_order(api, running, order
         assert refund["ended_at"] >= refund["created_at"]
         status = (await caller.get(f"/orders/{order_id}")).json()
         assert status["payment"]["status"] == "PARTIALLY_REFUNDED"
-    events = [(each.kind, each.detail) for each in await running.events(order_id) if "refund" in each.detail]
+    events = [(each.kind, each.detail) for each in await workflow_env.events(order_id) if "refund" in each.detail]
     assert [kind for kind, _ in events] == ["refund_pending", "refunded"]
     assert events[1][1] == {"payment": f"pay-{order_id}", "refund": "r1", "amount": "4.50", "reason": "late"}
 
 
-async def test_lines_are_refunded_with_their_shares_and_shipping_only_if_named(api, running, order_id, shipped):
+async def test_lines_are_refunded_with_their_shares_and_shipping_only_if_named(api, workflow_env, order_id, shipped):
     async with api() as caller:
         await shipped(caller, order_id)
         # Pieces 1 and 2 of 0.95: 0.95 - 0.31.
@@ -109,7 +109,7 @@ async def test_lines_are_refunded_with_their_shares_and_shipping_only_if_named(a
         assert (found["status"], found["refundable"]) == ("REFUNDED", "0.00")
 
 
-async def test_pieces_are_refunded_once(api, running, order_id, shipped):
+async def test_pieces_are_refunded_once(api, workflow_env, order_id, shipped):
     async with api() as caller:
         await shipped(caller, order_id)
         assert (await ask(caller, order_id, lines=[{"line": "tea", "qty": 2}])).status_code == 201
@@ -118,7 +118,7 @@ async def test_pieces_are_refunded_once(api, running, order_id, shipped):
         assert detail == "fewer than 2 pieces of line 'tea' are left to refund; 12.33 USD can be refunded"
 
 
-async def test_lines_worth_more_than_what_is_left_pay_what_is_left(api, running, order_id, shipped):
+async def test_lines_worth_more_than_what_is_left_pay_what_is_left(api, workflow_env, order_id, shipped):
     async with api() as caller:
         await shipped(caller, order_id)
         assert (await ask(caller, order_id, amount="10.00")).status_code == 201
@@ -127,19 +127,19 @@ async def test_lines_worth_more_than_what_is_left_pay_what_is_left(api, running,
         await until_refunded(caller, order_id, "12.97")
 
 
-async def test_equal_refunds_without_an_id_are_two_and_their_sum_is_exact(api, running, order_id, shipped):
+async def test_equal_refunds_without_an_id_are_two_and_their_sum_is_exact(api, workflow_env, order_id, shipped):
     async with api() as caller:
         await shipped(caller, order_id)
         answers = [await ask(caller, order_id, amount="1.00") for _ in range(2)]
         assert [each.status_code for each in answers] == [201, 201]
         assert len({each.json()["refund_id"] for each in answers}) == 2
         await until_refunded(caller, order_id, "2.00")
-    refunds = [each for each in running.provider.ledger.entries(f"pay-{order_id}") if each.kind == "refund"]
+    refunds = [each for each in workflow_env.provider.ledger.entries(f"pay-{order_id}") if each.kind == "refund"]
     assert [each.amount for each in refunds] == [Decimal("1.00")] * 2
 
 
 @pytest.mark.parametrize("with_key", [True, False])
-async def test_repeated_refund_is_the_same_and_other_content_is_409(api, running, order_id, shipped, with_key):
+async def test_repeated_refund_is_the_same_and_other_content_is_409(api, workflow_env, order_id, shipped, with_key):
     headers, given = ({"Idempotency-Key": "my key"}, {}) if with_key else (None, {"refund_id": "r1"})
     async with api() as caller:
         await shipped(caller, order_id)
@@ -156,11 +156,11 @@ async def test_repeated_refund_is_the_same_and_other_content_is_409(api, running
         assert (await payment(caller, order_id))["refunded"] == "1.00"
 
 
-async def test_other_content_is_409_while_the_refund_runs(api, running, order_id, shipped):
+async def test_other_content_is_409_while_the_refund_runs(api, workflow_env, order_id, shipped):
     gate = Gate()
     async with api() as caller:
         await shipped(caller, order_id)
-        running.provider.refunding.before.append(gate)
+        workflow_env.provider.refunding.before.append(gate)
         assert (await ask(caller, order_id, amount="1.00", refund_id="r1")).status_code == 201
         await gate.reached.wait()
         again = await ask(caller, order_id, amount="1.00", refund_id="r1")
@@ -175,7 +175,7 @@ async def test_other_content_is_409_while_the_refund_runs(api, running, order_id
         await until_refunded(caller, order_id, "1.00")
 
 
-async def test_refund_of_more_than_is_left_is_409_and_its_id_can_be_used_again(api, running, order_id, shipped):
+async def test_refund_of_more_than_is_left_is_409_and_its_id_can_be_used_again(api, workflow_env, order_id, shipped):
     async with api() as caller:
         await shipped(caller, order_id)
         rejected = await ask(caller, order_id, amount="13.00", refund_id="r1")
@@ -190,23 +190,23 @@ async def test_refund_of_more_than_is_left_is_409_and_its_id_can_be_used_again(a
         assert (await problem(await ask(caller, order_id, amount="0.01")))[2].endswith("0.00 USD can be refunded")
 
 
-async def test_refunds_at_the_same_moment_never_exceed_what_was_captured(api, running, order_id, shipped):
+async def test_refunds_at_the_same_moment_never_exceed_what_was_captured(api, workflow_env, order_id, shipped):
     async with api() as caller, api() as other:
         await shipped(caller, order_id)
         answers = await asyncio.gather(*(ask(each, order_id, amount="4.00") for each in (caller, other) * 4))
         assert sorted(each.status_code for each in answers) == [201] * 3 + [409] * 5
         found = await until_refunded(caller, order_id, "12.00")
         assert found["refundable"] == "0.97"
-    refunds = [each for each in running.provider.ledger.entries(f"pay-{order_id}") if each.kind == "refund"]
+    refunds = [each for each in workflow_env.provider.ledger.entries(f"pay-{order_id}") if each.kind == "refund"]
     assert len(refunds) == 3
 
 
 async def test_part_is_refunded_while_the_order_runs_and_the_rest_when_it_is_canceled(
-    api, running, order_id, new_order, until
+    api, workflow_env, order_id, new_order, until
 ):
     gate = Gate()
-    running.carrier.booking.before.append(gate)
-    running.carrier.held_back.add(f"ship-{order_id}")
+    workflow_env.carrier.booking.before.append(gate)
+    workflow_env.carrier.held_back.add(f"ship-{order_id}")
     async with api() as caller:
         await new_order(caller, order_id, items=ITEMS, adjustments=ADJUSTMENTS, review={"mode": "auto"})
         await gate.reached.wait()
@@ -221,7 +221,7 @@ async def test_part_is_refunded_while_the_order_runs_and_the_rest_when_it_is_can
         assert (await problem(await ask(caller, order_id, amount="0.01")))[1] == "not-refundable"
 
 
-async def test_refund_before_the_charge_is_409(api, running, order_id, new_order, until):
+async def test_refund_before_the_charge_is_409(api, workflow_env, order_id, new_order, until):
     async with api() as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
@@ -234,7 +234,7 @@ async def test_refund_before_the_charge_is_409(api, running, order_id, new_order
         assert (await caller.get(f"/orders/{order_id}/refunds")).json()["refunds"] == []
 
 
-async def test_unknown_order_is_404(api, running, order_id):
+async def test_unknown_order_is_404(api, workflow_env, order_id):
     async with api() as caller:
         assert (await ask(caller, order_id, amount="1.00")).status_code == 404
         for path in ("refunds", "payment"):
@@ -261,7 +261,7 @@ async def test_unknown_order_is_404(api, running, order_id):
         ({"amount": "1.00", "ammount": "2.00"}, "ammount"),
     ],
 )
-async def test_wrong_field_is_422_that_names_it(api, running, order_id, new_order, until, body, field):
+async def test_wrong_field_is_422_that_names_it(api, workflow_env, order_id, new_order, until, body, field):
     async with api() as caller:
         await new_order(caller, order_id, items=ITEMS, adjustments=ADJUSTMENTS)
         await until(caller, order_id, "manual_review")
@@ -274,7 +274,7 @@ async def test_wrong_field_is_422_that_names_it(api, running, order_id, new_orde
     ("currency", "price", "amount", "too_fine"), [("JPY", "500", "99", "99.5"), ("KWD", "1.500", "0.001", "0.0001")]
 )
 async def test_amounts_have_the_decimals_of_their_currency(
-    api, running, order_id, shipped, currency, price, amount, too_fine
+    api, workflow_env, order_id, shipped, currency, price, amount, too_fine
 ):
     items = [{"sku": "tea-100", "qty": 1, "price": price}]
     async with api() as caller:
@@ -305,22 +305,22 @@ async def test_refund_without_a_worker_is_queued_and_decided_later(
             await until_refunded(caller, order_id, "1.00")
 
 
-async def test_refund_is_retried_while_the_provider_is_unavailable(api, running, order_id, shipped):
+async def test_refund_is_retried_while_the_provider_is_unavailable(api, workflow_env, order_id, shipped):
     async with api() as caller:
         await shipped(caller, order_id)
-        running.provider.refunding.before += [fails(ProviderUnavailable("down"))] * 3
-        running.provider.refunding.after.append(fails(ProviderUnavailable("answer lost")))
+        workflow_env.provider.refunding.before += [fails(ProviderUnavailable("down"))] * 3
+        workflow_env.provider.refunding.after.append(fails(ProviderUnavailable("answer lost")))
         assert (await ask(caller, order_id, amount="1.00")).status_code == 201
         await until_refunded(caller, order_id, "1.00")
-    assert running.provider.refunds[f"pay-{order_id}"] == 1
+    assert workflow_env.provider.refunds[f"pay-{order_id}"] == 1
 
 
 async def test_refund_that_the_provider_refuses_fails_and_can_be_asked_for_again(
-    api, running, order_id, shipped, temporal_client
+    api, workflow_env, order_id, shipped, temporal_client
 ):
     async with api() as caller:
         await shipped(caller, order_id)
-        running.provider.refunding.always = fails(PaymentRefused("the card is closed"))
+        workflow_env.provider.refunding.always = fails(PaymentRefused("the card is closed"))
         with metric_changes() as samples:
             assert (await ask(caller, order_id, amount="12.97", refund_id="r1")).status_code == 201
 
@@ -334,16 +334,18 @@ async def test_refund_that_the_provider_refuses_fails_and_can_be_asked_for_again
         assert samples("orderfleet_refunds_total", result="failed") == 1
         found = await payment(caller, order_id)
         assert (found["status"], found["refundable"]) == ("CHARGED", "12.97")
-        event = next(each for each in await running.events(order_id) if each.kind == "refund_failed")
+        event = next(each for each in await workflow_env.events(order_id) if each.kind == "refund_failed")
         assert (event.detail["refund"], event.detail["error"]) == ("r1", "the card is closed")
-        running.provider.refunding.always = None
+        workflow_env.provider.refunding.always = None
         again = await ask(caller, order_id, amount="12.97", refund_id="r1")
         assert (again.status_code, again.json()["refund"]["status"]) == (201, "failed")
         assert (await ask(caller, order_id, amount="12.97", refund_id="r2")).status_code == 201
         await until_refunded(caller, order_id, "12.97")
 
 
-async def test_refund_is_made_when_another_client_has_its_workflow_id(api, running, order_id, shipped, temporal_client):
+async def test_refund_is_made_when_another_client_has_its_workflow_id(
+    api, workflow_env, order_id, shipped, temporal_client
+):
     taken = names.refund_workflow_id(f"pay-{order_id}", refund_id="r1")
     foreign = await temporal_client.start_workflow("Another", id=taken, task_queue="a-queue-without-workers")
     async with api() as caller:
@@ -354,12 +356,12 @@ async def test_refund_is_made_when_another_client_has_its_workflow_id(api, runni
 
 
 async def test_refund_whose_workflow_was_terminated_continues_when_it_is_asked_for_again(
-    api, running, order_id, shipped, temporal_client
+    api, workflow_env, order_id, shipped, temporal_client
 ):
     gate = Gate()
     async with api() as caller:
         await shipped(caller, order_id)
-        running.provider.refunding.before.append(gate)
+        workflow_env.provider.refunding.before.append(gate)
         assert (await ask(caller, order_id, amount="1.00", refund_id="r1")).status_code == 201
         await gate.reached.wait()
         handle = temporal_client.get_workflow_handle(names.refund_workflow_id(f"pay-{order_id}", refund_id="r1"))
@@ -369,11 +371,11 @@ async def test_refund_whose_workflow_was_terminated_continues_when_it_is_asked_f
         assert (await ask(caller, order_id, amount="1.00", refund_id="r1")).status_code == 201
         gate.opened.set()
         await until_refunded(caller, order_id, "1.00")
-    refunds = [each for each in running.provider.ledger.entries(f"pay-{order_id}") if each.kind == "refund"]
+    refunds = [each for each in workflow_env.provider.ledger.entries(f"pay-{order_id}") if each.kind == "refund"]
     assert len(refunds) == 1
 
 
-async def test_order_of_an_earlier_address_form_is_refunded_by_its_workflow_id(api, running, order_id, shipped):
+async def test_order_of_an_earlier_address_form_is_refunded_by_its_workflow_id(api, workflow_env, order_id, shipped):
     async with api() as caller:
         await shipped(caller, order_id, address=ADDRESS_JSON)
         answer = await ask(caller, f"order-{order_id}", amount="1.00")

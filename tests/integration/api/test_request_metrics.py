@@ -7,7 +7,7 @@ from support.metric_samples import metric_changes
 COUNT = "orderfleet_api_request_duration_seconds_count"
 
 
-async def test_requests_are_counted_by_route_and_status(api, order_id, new_order, running):
+async def test_requests_are_counted_by_route_and_status(api, order_id, new_order, workflow_env):
     async with api() as caller:
         with metric_changes() as samples:
             await new_order(caller, order_id)

@@ -43,7 +43,7 @@ async def process(processes: RoleProcesses) -> RoleProcess:
 
 
 @pytest.fixture
-async def record(postgres_url: str) -> AsyncIterator[OrderWrites]:
+async def writes(postgres_url: str) -> AsyncIterator[OrderWrites]:
     async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=30)) as database:
         yield OrderWrites(database)
 
@@ -97,9 +97,9 @@ def _event(text: str) -> tuple[int, dict[str, Any]] | None:
     return (int(fields["id"]), json.loads(fields["data"])) if fields.get("event") == "status" else None
 
 
-async def change(record: OrderWrites, number: int, **more: Any) -> None:
+async def change(writes: OrderWrites, number: int, **more: Any) -> None:
     step = more.pop("step", Step.MANUAL_REVIEW)
-    await record.record("ord-1", progress(number, step, last_error=f"{number} {LONG_TEXT}", **more))
+    await writes.record("ord-1", progress(number, step, last_error=f"{number} {LONG_TEXT}", **more))
 
 
 def memory(process: RoleProcess) -> int:
@@ -107,8 +107,8 @@ def memory(process: RoleProcess) -> int:
 
 
 @pytest.mark.slow
-async def test_watchers_that_stop_reading_delay_no_other_and_get_the_latest_state(process, record):
-    await receive(record)
+async def test_watchers_that_stop_reading_delay_no_other_and_get_the_latest_state(process, writes):
+    await receive(writes)
     async with AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(SlowWatcher.of(process.port, "ord-1")) for _ in range(WATCHERS)]
         caller = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}"))
@@ -116,7 +116,7 @@ async def test_watchers_that_stop_reading_delay_no_other_and_get_the_latest_stat
         await other.next(SECONDS)
         before = 0
         for number in range(2, CHANGES + 2):
-            await change(record, number)
+            await change(writes, number)
             # The other watcher gets every change, so each was put into the slow watchers' mailboxes too.
             _, latest, _ = await other.next(SECONDS)
             assert latest["last_error"].startswith(f"{number} ")
@@ -125,7 +125,7 @@ async def test_watchers_that_stop_reading_delay_no_other_and_get_the_latest_stat
         assert memory(process) - before < MAX_GROWTH
         assert (await caller.get("/orders/ord-1", timeout=SECONDS)).json()["last_error"] == latest["last_error"]
 
-        await change(record, CHANGES + 2, step=Step.CANCELED, completed_at=AT)
+        await change(writes, CHANGES + 2, step=Step.CANCELED, completed_at=AT)
         for watcher in slow[1:]:
             states = await watcher.rest()
             versions = [version for version, _ in states]

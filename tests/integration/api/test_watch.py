@@ -30,12 +30,12 @@ from support.sample_rows import AT, progress, receive
 
 
 @pytest.fixture
-async def record(postgres_url) -> AsyncIterator[OrderWrites]:
+async def writes(postgres_url) -> AsyncIterator[OrderWrites]:
     async with Database(postgres_url, pool_size=2, timeout=timedelta(seconds=20)) as database:
         yield OrderWrites(database)
 
 
-async def test_watch_sends_the_current_status_each_change_and_the_end(api, running, order_id, new_order, until):
+async def test_watch_sends_the_current_status_each_change_and_the_end(api, workflow_env, order_id, new_order, until):
     async with api(listening=True) as caller:
         await new_order(caller, order_id)
         await until(caller, order_id, "manual_review")
@@ -50,21 +50,21 @@ async def test_watch_sends_the_current_status_each_change_and_the_end(api, runni
             assert await stream.closed()
 
 
-async def test_watch_versions_increase_without_duplicates(api, record):
-    await receive(record)
+async def test_watch_versions_increase_without_duplicates(api, writes):
+    await receive(writes)
     async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
         seen = [await stream.next()]
         for number, step in ((2, Step.VALIDATE), (3, Step.CHARGE), (4, Step.SHIPPING)):
-            await record.record("ord-1", progress(number, step))
+            await writes.record("ord-1", progress(number, step))
             seen.append(await stream.next())
     assert [data["step"] for _, data, _ in seen] == ["receive", "validate", "charge", "shipping"]
     versions = [int(version) for _, _, version in seen]
     assert versions == sorted(set(versions))
 
 
-async def test_watch_of_an_ended_order_sends_it_once_and_then_204(api, record):
-    await receive(record)
-    await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
+async def test_watch_of_an_ended_order_sends_it_once_and_then_204(api, writes):
+    await receive(writes)
+    await writes.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
     async with api(listening=True) as caller:
         async with watching(caller, "ord-1") as stream:
             name, data, version = await stream.next()
@@ -77,18 +77,18 @@ async def test_watch_of_an_ended_order_sends_it_once_and_then_204(api, record):
             assert (await stream.next())[1] == data
 
 
-async def test_inactive_stream_gets_comments(api, record):
-    await receive(record)
+async def test_inactive_stream_gets_comments(api, writes):
+    await receive(writes)
     async with api(listening=True) as caller, watching(caller, "ord-1") as stream:
         await stream.next()
         waiting = asyncio.create_task(stream.next())
         await eventually(lambda: stream.comments, lambda count: count >= 2)
-        await record.record("ord-1", progress(2, Step.CHARGE))
+        await writes.record("ord-1", progress(2, Step.CHARGE))
         assert (await waiting)[1]["step"] == "charge"
 
 
-async def test_many_watchers_share_one_connection(api, record, postgres_url):
-    await receive(record)
+async def test_many_watchers_share_one_connection(api, writes, postgres_url):
+    await receive(writes)
     connection = await asyncpg.connect(postgres_url)
     async with api(listening=True) as caller:
         async with AsyncWatchers(caller, "ord-1", 20) as streams:
@@ -98,7 +98,7 @@ async def test_many_watchers_share_one_connection(api, record, postgres_url):
             )
             # One of the feed, three of the API's pool, and two of this test.
             assert connections <= 1 + 3 + 2
-            await record.record("ord-1", progress(2, Step.CHARGE))
+            await writes.record("ord-1", progress(2, Step.CHARGE))
             events = await asyncio.gather(*(stream.next() for stream in streams))
         assert {data["step"] for _, data, _ in events} == {"charge"}
     await connection.close()
@@ -119,7 +119,7 @@ class AsyncWatchers:
         await asyncio.gather(*(one.__aexit__(None, None, None) for one in self._all))
 
 
-async def test_disconnected_watcher_is_unsubscribed(api, record, monkeypatch):
+async def test_disconnected_watcher_is_unsubscribed(api, writes, monkeypatch):
     unsubscribed = asyncio.Event()
     unsubscribe = Fanout.unsubscribe
 
@@ -129,7 +129,7 @@ async def test_disconnected_watcher_is_unsubscribed(api, record, monkeypatch):
         unsubscribed.set()
 
     monkeypatch.setattr(Fanout, "unsubscribe", observed_unsubscribe)
-    await receive(record)
+    await receive(writes)
     async with api(listening=True) as caller:
         async with watching(caller, "ord-1") as stream:
             await stream.next()
@@ -149,8 +149,8 @@ def authorized(token: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("change", [None, Step.CHARGE])
-async def test_stream_ends_when_its_token_is_revoked(api, record, tmp_path, change):
-    await receive(record)
+async def test_stream_ends_when_its_token_is_revoked(api, writes, tmp_path, change):
+    await receive(writes)
     file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
     async with api(listening=True, access=Access(FileAuthenticator(file))) as caller:
         async with (
@@ -161,17 +161,17 @@ async def test_stream_ends_when_its_token_is_revoked(api, record, tmp_path, chan
             await kept.next()
             tokens_file(file, "bob")
             if change is not None:
-                await record.record("ord-1", progress(2, change))
+                await writes.record("ord-1", progress(2, change))
             assert await revoked.closed()
-            await record.record("ord-1", progress(3, Step.SHIPPING))
+            await writes.record("ord-1", progress(3, Step.SHIPPING))
             assert await kept.until("shipping")
         assert (await caller.get("/orders/ord-1/watch", headers=authorized(TOKENS["ada"]))).status_code == 401
 
 
 @pytest.mark.slow
-async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
+async def test_stream_ends_when_its_token_expires(api, writes, monkeypatch):
     monkeypatch.setattr(jwt_module, "LEEWAY_SECONDS", 0)
-    await receive(record)
+    await receive(writes)
     async with identity_provider() as provider:
         authenticator = JwtAuthenticator(
             JwksCache(provider.url), issuer=ISSUER, audience=AUDIENCE, roles=ClaimedRoles("roles")
@@ -184,8 +184,8 @@ async def test_stream_ends_when_its_token_expires(api, record, monkeypatch):
     assert expires_at <= time.time() < expires_at + 30
 
 
-async def test_streams_above_the_limit_of_a_caller_are_429_until_one_ends(api, record, tmp_path):
-    await receive(record)
+async def test_streams_above_the_limit_of_a_caller_are_429_until_one_ends(api, writes, tmp_path):
+    await receive(writes)
     file = tokens_file(tmp_path / "tokens.yaml", "ada", "bob")
     async with api(listening=True, access=Access(FileAuthenticator(file)), api_streams_per_caller=2) as caller:
         async with AsyncExitStack() as stack:

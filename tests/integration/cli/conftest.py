@@ -81,6 +81,6 @@ def workers(temporal_client, postgres_url, task_queues) -> Callable[..., Any]:
 
 
 @pytest.fixture
-async def running(workers) -> AsyncIterator[WorkflowTestEnv]:
-    async with workers() as running:
-        yield running
+async def workflow_env(workers) -> AsyncIterator[WorkflowTestEnv]:
+    async with workers() as workflow_env:
+        yield workflow_env

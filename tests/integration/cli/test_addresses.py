@@ -22,18 +22,18 @@ WORLD = {
 }
 
 
-async def test_address_in_any_script_is_started_changed_and_printed(orderfleet, running, order_id, tmp_path):
+async def test_address_in_any_script_is_started_changed_and_printed(orderfleet, workflow_env, order_id, tmp_path):
     first = {"line1": "1 Main St", "city": "Springfield", "country_code": "IE", "postal_code": "A65 F4E2"}
     manifest = tmp_path / "order.json"
     manifest.write_text(json.dumps(order_manifest(order_id, address=first)), "utf-8")
     started = await orderfleet("order", "start", "-f", str(manifest))
     assert started.code == 0, started.err
-    before = await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    before = await workflow_env.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     assert before.address == Address(**first)
     options = [part for name, value in {**WORLD, "city": "", "zip": ""}.items() for part in (f"--{name}", value)]
     moved = await orderfleet("order", "update-address", order_id, *options)
     assert moved.code == 0, moved.err
-    await running.until_recorded(order_id, lambda status: status.address == Address(**WORLD))
+    await workflow_env.until_recorded(order_id, lambda status: status.address == Address(**WORLD))
     shown = await orderfleet("order", "status", order_id, "-o", "json")
     assert Address(**shown.document["address"]) == Address(**WORLD)
 
@@ -47,15 +47,17 @@ async def test_address_in_any_script_is_started_changed_and_printed(orderfleet, 
     ],
 )
 @pytest.mark.parametrize("command", [["update-address"], ["signal"]])
-async def test_invalid_address_is_rejected_with_its_field(orderfleet, running, order_id, command, options, problem):
+async def test_invalid_address_is_rejected_with_its_field(
+    orderfleet, workflow_env, order_id, command, options, problem
+):
     await orderfleet("order", "start", order_id)
-    await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    await workflow_env.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
     arguments = [*command, order_id, *(["update-address"] if command == ["signal"] else []), *options]
     result = await orderfleet("order", *arguments)
     if command == ["signal"] and result.code == 0:  # a raw signal; the order rejects it
-        events = await running.reads.events(order_id)
+        events = await workflow_env.reads.events(order_id)
         while not (reasons := [each.detail["reason"] for each in events if each.kind == "change_rejected"]):
-            events = await running.reads.events(order_id)
+            events = await workflow_env.reads.events(order_id)
         assert problem in reasons[0]
     else:
         assert result.code in {2, 4}

@@ -13,15 +13,15 @@ from support.factories import quick_policy
 from support.polling import eventually
 
 
-async def until_review(running, order_id):
+async def until_review(workflow_env, order_id):
     """Wait until the order store has the order in manual review."""
-    await running.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
+    await workflow_env.until_recorded(order_id, lambda status: status.step is Step.MANUAL_REVIEW)
 
 
-async def test_order_commands_from_start_to_shipped(orderfleet, running, order_id):
+async def test_order_commands_from_start_to_shipped(orderfleet, workflow_env, order_id):
     started = await orderfleet("order", "start", order_id, "-o", "json")
     assert (started.code, started.document["outcome"]) == (0, "started"), started.err
-    await until_review(running, order_id)
+    await until_review(workflow_env, order_id)
 
     assert (await orderfleet("order", "query", order_id, "-o", "json")).document["step"] == "manual_review"
     moved = await orderfleet("order", "update-address", order_id, "--street", "2 [Side] St")
@@ -29,7 +29,7 @@ async def test_order_commands_from_start_to_shipped(orderfleet, running, order_i
     assert "2 [Side] St" in (await orderfleet("order", "status", order_id)).out
 
     watching = asyncio.create_task(orderfleet("order", "watch", order_id))
-    await running.client.change(order_id, Change.approve())
+    await workflow_env.client.change(order_id, Change.approve())
     watched = await watching
     assert watched.code == 0, watched.err
     assert watched.out.splitlines()[-1].split("  ")[1:3] == ["shipped", "payment CHARGED"]
@@ -39,10 +39,10 @@ async def test_order_commands_from_start_to_shipped(orderfleet, running, order_i
     assert yaml.safe_load((await orderfleet("order", "status", order_id, "-o", "yaml")).out)["step"] == "shipped"
 
 
-async def test_order_commands_accept_the_workflow_id(orderfleet, running, order_id):
+async def test_order_commands_accept_the_workflow_id(orderfleet, workflow_env, order_id):
     name = f"order-{order_id}"
     assert (await orderfleet("order", "start", order_id)).code == 0
-    await until_review(running, order_id)
+    await until_review(workflow_env, order_id)
     for verb in ("status", "query", "describe"):
         found = await orderfleet("order", verb, name, "-o", "json")
         assert (found.code, found.document["order_id"]) == (0, order_id), found.err
@@ -60,21 +60,21 @@ async def test_order_commands_accept_the_workflow_id(orderfleet, running, order_
         assert f"order '{order_id}' has ended" in late.err
 
 
-async def test_watch_as_json_prints_each_change(orderfleet, running, order_id):
+async def test_watch_as_json_prints_each_change(orderfleet, workflow_env, order_id):
     await orderfleet("order", "start", order_id)
-    await until_review(running, order_id)
+    await until_review(workflow_env, order_id)
     watching = asyncio.create_task(orderfleet("order", "status", order_id, "--watch", "-o", "json"))
-    canceled = await running.client.change(order_id, Change.cancel("ordered twice"))
+    canceled = await workflow_env.client.change(order_id, Change.cancel("ordered twice"))
     assert canceled == "accepted"
     lines = [json.loads(line) for line in (await watching).out.splitlines()]
     assert (lines[-1]["step"], lines[-1]["cancel_reason"]) == ("canceled", "ordered twice")
 
 
-async def test_history_has_each_event_of_temporal(orderfleet, running, order_id):
+async def test_history_has_each_event_of_temporal(orderfleet, workflow_env, order_id):
     await orderfleet("order", "start", order_id)
-    await until_review(running, order_id)
-    await running.client.change(order_id, Change.approve())
-    await running.until(order_id, lambda status: status.ended)
+    await until_review(workflow_env, order_id)
+    await workflow_env.client.change(order_id, Change.approve())
+    await workflow_env.until(order_id, lambda status: status.ended)
 
     every = (await orderfleet("order", "history", order_id, "-o", "json")).document
     assert {line["workflow_id"] for line in every} == {f"order-{order_id}", f"shipping-{order_id}-1"}
@@ -96,17 +96,17 @@ async def test_history_has_each_event_of_temporal(orderfleet, running, order_id)
     assert len(table) == len(lines)
 
 
-async def test_history_after_continue_as_new_has_every_run(orderfleet, running, order_id):
-    order = running.order(order_id, policy=quick_policy(running.settings, changes_per_run=1))
-    handle = await running.start(order)
+async def test_history_after_continue_as_new_has_every_run(orderfleet, workflow_env, order_id):
+    order = workflow_env.order(order_id, policy=quick_policy(workflow_env.settings, changes_per_run=1))
+    handle = await workflow_env.start(order)
     for _ in range(2):
         before = (await handle.describe()).run_id
-        await running.client.change(order_id, Change.update_address(order.address))
+        await workflow_env.client.change(order_id, Change.update_address(order.address))
         await eventually(handle.describe, lambda found, before=before: found.run_id != before)
     page = await orderfleet("order", "describe", order_id)
     assert "number 3" in page.out, page.out
-    await running.client.change(order_id, Change.cancel("enough"))
-    await running.until_recorded(order_id, lambda status: status.ended)
+    await workflow_env.client.change(order_id, Change.cancel("enough"))
+    await workflow_env.until_recorded(order_id, lambda status: status.ended)
 
     lines = (await orderfleet("order", "history", order_id, "-o", "json")).document
     runs = list(dict.fromkeys(line["run_id"] for line in lines))
@@ -123,10 +123,10 @@ async def test_describe_shows_every_source_and_retried_activities(orderfleet, wo
     monkeypatch.setenv("ORDERFLEET_STEP_INITIAL_INTERVAL", "60s")
     monkeypatch.setenv("ORDERFLEET_STEP_MAXIMUM_INTERVAL", "60s")
     monkeypatch.setenv("ORDERFLEET_REVIEW_MODE", "auto")
-    async with workers(faults="charge:error=1") as running:
+    async with workers(faults="charge:error=1") as workflow_env:
         await orderfleet("order", "start", order_id)
         await eventually(
-            lambda: running.client.pending(order_id), lambda found: any(each.attempt > 1 for each in found)
+            lambda: workflow_env.client.pending(order_id), lambda found: any(each.attempt > 1 for each in found)
         )
         page = await orderfleet("order", "describe", order_id)
         assert page.code == 0, page.err
@@ -142,9 +142,9 @@ async def test_describe_shows_every_source_and_retried_activities(orderfleet, wo
 
 
 async def test_describe_names_unavailable_sources(orderfleet, workers, monkeypatch, order_id):
-    async with workers() as running:
+    async with workers() as workflow_env:
         await orderfleet("order", "start", order_id)
-        await until_review(running, order_id)
+        await until_review(workflow_env, order_id)
     without_workers = (await orderfleet("order", "describe", order_id, "-o", "json")).document
     assert without_workers["unknown"]["workflow"] == "no worker answers its query"
     assert without_workers["workflow"]["state"] == "running"
@@ -161,14 +161,14 @@ async def test_describe_names_unavailable_sources(orderfleet, workers, monkeypat
         assert (result.code, len(result.err.splitlines())) == (5, 1), f"{verb}: {result.err}"
 
 
-async def test_list_is_newest_first_and_shows_whether_there_are_more(orderfleet, running, order_id):
+async def test_list_is_newest_first_and_shows_whether_there_are_more(orderfleet, workflow_env, order_id):
     assert "there are no orders" in (await orderfleet("order", "list")).out
     made = [f"{order_id}-{number}" for number in range(3)]
     for each in made:
         await orderfleet("order", "start", each, "--reference", f"#{each}")
-        await until_review(running, each)
-    await running.client.change(made[0], Change.cancel("x"))
-    await running.until_recorded(made[0], lambda status: status.ended)
+        await until_review(workflow_env, each)
+    await workflow_env.client.change(made[0], Change.cancel("x"))
+    await workflow_env.until_recorded(made[0], lambda status: status.ended)
 
     document = (await orderfleet("order", "list", "--limit", "2", "-o", "json")).document
     assert [order["order_id"] for order in document["orders"]] == made[:0:-1]
@@ -199,7 +199,7 @@ async def test_list_is_newest_first_and_shows_whether_there_are_more(orderfleet,
     assert "write 24h" in wrong.err
 
 
-async def test_unknown_order_is_named_in_the_error(orderfleet, running):
+async def test_unknown_order_is_named_in_the_error(orderfleet, workflow_env):
     for verb in ("status", "describe", "history", "events", "watch", "approve"):
         result = await orderfleet("order", verb, "nope")
         assert (result.code, "nope" in result.err, len(result.err.splitlines())) == (3, True, 1), result.err

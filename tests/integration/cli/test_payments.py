@@ -22,9 +22,9 @@ ADJUSTMENTS = (Adjustment(kind=AdjustmentKind.SHIPPING, amount=Decimal("4.90")),
 
 
 @pytest.fixture
-async def shipped(running, order_id):
-    order = running.order(order_id, review=AUTO, items=ITEMS, adjustments=ADJUSTMENTS)
-    await (await running.start(order)).result()
+async def shipped(workflow_env, order_id):
+    order = workflow_env.order(order_id, review=AUTO, items=ITEMS, adjustments=ADJUSTMENTS)
+    await (await workflow_env.start(order)).result()
     return order_id
 
 
@@ -35,7 +35,7 @@ async def until_refunded(orderfleet, order_id, amount):
     return await eventually(shown, lambda found: found["refunded"] == amount and found["status"] != "REFUNDING")
 
 
-async def test_amount_and_lines_are_refunded_and_shown(orderfleet, running, shipped):
+async def test_amount_and_lines_are_refunded_and_shown(orderfleet, workflow_env, shipped):
     by_amount = await orderfleet(
         "payments", "refund", shipped, "--amount", "1.00", "--reason", "late [!]", "--id", "r1"
     )
@@ -54,7 +54,7 @@ async def test_amount_and_lines_are_refunded_and_shown(orderfleet, running, ship
         assert text in table
 
 
-async def test_refund_that_cannot_be_made_says_why(orderfleet, running, shipped):
+async def test_refund_that_cannot_be_made_says_why(orderfleet, workflow_env, shipped):
     async def fails(*arguments):
         found = await orderfleet("payments", "refund", shipped, *arguments)
         return found.code, found.err
@@ -81,7 +81,7 @@ async def test_refund_that_cannot_be_made_says_why(orderfleet, running, shipped)
     assert (await orderfleet("payments", "show", shipped, "-o", "json")).document["refunds"] == []
 
 
-async def test_refunds_from_two_places_at_once_never_exceed_what_was_captured(orderfleet, running, shipped):
+async def test_refunds_from_two_places_at_once_never_exceed_what_was_captured(orderfleet, workflow_env, shipped):
     from orderfleet.cli.order.session import connect  # noqa: PLC0415
     from orderfleet.services.errors import RefundRejected  # noqa: PLC0415
     from orderfleet.settings import Settings  # noqa: PLC0415
@@ -102,10 +102,10 @@ async def test_refunds_from_two_places_at_once_never_exceed_what_was_captured(or
     await until_refunded(orderfleet, shipped, "10.00")
 
 
-async def test_list_filters_by_status_day_and_currency(orderfleet, running, shipped):
+async def test_list_filters_by_status_day_and_currency(orderfleet, workflow_env, shipped):
     yen = f"{shipped}-jpy"
-    order = running.order(yen, review=AUTO, items=(Item(sku="tea", qty=1, price="500"),), currency="JPY")
-    await (await running.start(order)).result()
+    order = workflow_env.order(yen, review=AUTO, items=(Item(sku="tea", qty=1, price="500"),), currency="JPY")
+    await (await workflow_env.start(order)).result()
     today = datetime.now(UTC).date()
 
     async def listed(*arguments):
@@ -128,12 +128,12 @@ async def test_list_filters_by_status_day_and_currency(orderfleet, running, ship
     assert (await orderfleet("payments", "list", "--day", "today")).code == 2
 
 
-async def test_export_has_each_entry_and_the_sums_of_a_day(orderfleet, running, order_id):
+async def test_export_has_each_entry_and_the_sums_of_a_day(orderfleet, workflow_env, order_id):
     # A currency of its own, because the database is shared by the session.
     currency = "BHD"
-    order = running.order(order_id, review=AUTO, items=(Item(sku="tea", qty=1, price="1.500"),), currency=currency)
+    order = workflow_env.order(order_id, review=AUTO, items=(Item(sku="tea", qty=1, price="1.500"),), currency=currency)
     before = await sums(orderfleet, currency)
-    await (await running.start(order)).result()
+    await (await workflow_env.start(order)).result()
     assert (await orderfleet("payments", "refund", order_id, "--amount", "0.001")).code == 0
     await until_refunded(orderfleet, order_id, "0.001")
     exported = await orderfleet("payments", "export")
@@ -160,9 +160,9 @@ async def sums(orderfleet, currency):
     return sum(Decimal(row["captured"]) for row in rows), sum(Decimal(row["refunded"]) for row in rows)
 
 
-async def test_payment_of_an_order_that_is_not_charged_is_shown(orderfleet, running):
+async def test_payment_of_an_order_that_is_not_charged_is_shown(orderfleet, workflow_env):
     order_id = f"cli-{uuid.uuid4().hex[:12]}"
-    await running.start(running.order(order_id))
-    await running.until_recorded(order_id, lambda status: status.step == "manual_review")
+    await workflow_env.start(workflow_env.order(order_id))
+    await workflow_env.until_recorded(order_id, lambda status: status.step == "manual_review")
     shown = await orderfleet("payments", "show", order_id)
     assert (shown.code, "not charged" in shown.out) == (0, True)

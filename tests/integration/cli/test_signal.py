@@ -12,8 +12,8 @@ import pytest
 from orderfleet.domain.status import Step
 
 
-async def until_step(running, order_id, step):
-    return await running.until_recorded(order_id, lambda status: status.step is step)
+async def until_step(workflow_env, order_id, step):
+    return await workflow_env.until_recorded(order_id, lambda status: status.step is step)
 
 
 @pytest.mark.parametrize(
@@ -24,30 +24,30 @@ async def until_step(running, order_id, step):
         (["cancel-payment"], Step.CANCELED, "canceled on request"),
     ],
 )
-async def test_signal_is_applied_by_the_order(orderfleet, running, order_id, arguments, step, reason):
+async def test_signal_is_applied_by_the_order(orderfleet, workflow_env, order_id, arguments, step, reason):
     await orderfleet("order", "start", order_id)
-    await until_step(running, order_id, Step.MANUAL_REVIEW)
+    await until_step(workflow_env, order_id, Step.MANUAL_REVIEW)
     result = await orderfleet("order", "signal", order_id, *arguments)
     assert result.code == 0, result.err
     assert f"was sent {arguments[0]}" in result.out
-    assert (await until_step(running, order_id, step)).cancel_reason == reason
+    assert (await until_step(workflow_env, order_id, step)).cancel_reason == reason
 
 
 async def test_signal_without_a_worker_is_applied_once_one_runs(orderfleet, workers, order_id):
     await orderfleet("order", "start", order_id)
     assert (await orderfleet("order", "signal", order_id, "approve", "-o", "json")).document["result"] == "sent"
-    async with workers() as running:
-        await until_step(running, order_id, Step.SHIPPED)
+    async with workers() as workflow_env:
+        await until_step(workflow_env, order_id, Step.SHIPPED)
     again = await orderfleet("order", "signal", order_id, "approve")
     assert (again.code, "has ended: shipped" in again.err) == (4, True)
 
 
-async def test_signal_with_a_part_of_an_address_keeps_the_other_parts(orderfleet, running, order_id):
+async def test_signal_with_a_part_of_an_address_keeps_the_other_parts(orderfleet, workflow_env, order_id):
     await orderfleet("order", "start", order_id)
-    before = await until_step(running, order_id, Step.MANUAL_REVIEW)
+    before = await until_step(workflow_env, order_id, Step.MANUAL_REVIEW)
     assert (await orderfleet("order", "signal", order_id, "update-address")).code == 2
     assert (await orderfleet("order", "signal", order_id, "update-address", "--street", "2 Side St")).code == 0
-    moved = await running.until_recorded(order_id, lambda status: status.address != before.address)
+    moved = await workflow_env.until_recorded(order_id, lambda status: status.address != before.address)
     assert moved.address == before.address.model_copy(update={"street": "2 Side St"})
 
 
@@ -57,9 +57,9 @@ async def test_signal_without_arguments_or_terminal_names_them(orderfleet):
     assert result.err == "orderfleet: give an order and a signal, as in `orderfleet order signal ord-1 approve`\n"
 
 
-async def test_signal_on_a_terminal_prompts_for_order_and_signal(orderfleet, running, environment, order_id):
+async def test_signal_on_a_terminal_prompts_for_order_and_signal(orderfleet, workflow_env, environment, order_id):
     await orderfleet("order", "start", order_id)
-    await until_step(running, order_id, Step.MANUAL_REVIEW)
+    await until_step(workflow_env, order_id, Step.MANUAL_REVIEW)
     controller, terminal = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orderfleet", "order", "signal"),
@@ -74,7 +74,7 @@ async def test_signal_on_a_terminal_prompts_for_order_and_signal(orderfleet, run
     )
     assert await process.wait() == 0, shown
     assert order_id in shown.split("Which order")[0]
-    assert (await until_step(running, order_id, Step.CANCELED)).cancel_reason == "moved"
+    assert (await until_step(workflow_env, order_id, Step.CANCELED)).cancel_reason == "moved"
 
 
 def _answer(terminal: int, answers: dict[str, str]) -> str:

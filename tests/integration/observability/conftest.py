@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from orderfleet_local.stack import ports
-from support.operator_env import shop
+from support.operator_env import operator_env
 from support.otlp_receiver import Receiver, run_receiver
 
-__all__ = ["shop"]
+__all__ = ["operator_env"]
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ async def test_output_of_all_processes_contains_no_personal_data_and_no_secret(
     provider: ProviderServer,
     full_telemetry: None,
     role_environment: dict[str, str],
-    shop: OperatorTestEnv,
+    operator_env: OperatorTestEnv,
 ) -> None:
     sdk = ports.choose(0)
     worker = await processes.worker(
@@ -93,13 +93,13 @@ async def test_output_of_all_processes_contains_no_personal_data_and_no_secret(
         ORDERFLEET_TEMPORAL_METRICS_PORT=str(sdk),
     )
     api = await processes.api()
-    operator = await processes.operator(ORDERFLEET_OPERATOR_NAMESPACES=shop.cluster.namespace)
+    operator = await processes.operator(ORDERFLEET_OPERATOR_NAMESPACES=operator_env.cluster.namespace)
     for process in (worker, api, operator):
         await process.answers("/readyz", 200)
     # A provider's error message may name a customer.
     provider.answers("/charges", 500, {"detail": f"card of {MARK} not read"})
     errors = await _through_the_command_line(role_environment)
-    await _through_kubernetes(shop)
+    await _through_kubernetes(operator_env)
     await _through_the_api(f"http://127.0.0.1:{api.port}")
     await eventually(
         lambda: asyncio.to_thread(receiver.spans), lambda spans: any("seen-2" in str(span) for span in spans)
@@ -109,7 +109,7 @@ async def test_output_of_all_processes_contains_no_personal_data_and_no_secret(
         str(port): await asyncio.to_thread(_page, f"http://127.0.0.1:{port}/metrics")
         for port in (worker.port, api.health_port, operator.port, sdk)
     }
-    events = {"events in Kubernetes": await shop.kubectl("get", "events", "-o", "json")}
+    events = {"events in Kubernetes": await operator_env.kubectl("get", "events", "-o", "json")}
     for process in (worker, api, operator):
         process.process.send_signal(signal.SIGTERM)
         assert await process.ends() == 0
@@ -148,22 +148,22 @@ async def _through_the_api(url: str) -> None:
         )
 
 
-async def _through_kubernetes(shop: OperatorTestEnv) -> None:
+async def _through_kubernetes(operator_env: OperatorTestEnv) -> None:
     """An Order that is changed during its review, one with a conflicting id, and one that is rejected at admission."""
     review = {"mode": "manual", "timeout": "1h"}
-    await shop.apply(
+    await operator_env.apply(
         order_manifest("seen-declared", customer=CUSTOMER, address=ADDRESS, review=review),
         order_manifest("seen-conflict", orderId="seen-typed", customer=CUSTOMER, address=ADDRESS),
     )
-    await shop.rejected(
+    await operator_env.rejected(
         "apply", "-f", "-", input=json.dumps(order_manifest("seen-wrong", customer=CUSTOMER, address=BLANK))
     )
-    await shop.until("seen-declared", lambda order: order.get("status", {}).get("step") == "manual_review", 60)
-    await shop.patch("seen-declared", address=ELSEWHERE, approved=True)
-    await shop.until("seen-declared", ended, 60)
-    await shop.until("seen-conflict", lambda order: condition(order, "Accepted") == ("False", "Conflict"), 60)
+    await operator_env.until("seen-declared", lambda order: order.get("status", {}).get("step") == "manual_review", 60)
+    await operator_env.patch("seen-declared", address=ELSEWHERE, approved=True)
+    await operator_env.until("seen-declared", ended, 60)
+    await operator_env.until("seen-conflict", lambda order: condition(order, "Accepted") == ("False", "Conflict"), 60)
     # Too late to change: an Event reports it.
-    await shop.rejected(
+    await operator_env.rejected(
         "patch", "ofo", "seen-declared", "--type=merge", "-p", json.dumps({"spec": {"address": ADDRESS}})
     )
 

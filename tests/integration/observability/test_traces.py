@@ -76,20 +76,20 @@ async def ready(*processes: Any) -> None:
 
 @pytest.mark.slow
 async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
-    processes: RoleProcesses, shop: OperatorTestEnv, receiver: Receiver
+    processes: RoleProcesses, operator_env: OperatorTestEnv, receiver: Receiver
 ) -> None:
     tracing = {"ORDERFLEET_OTLP_ENDPOINT": receiver.endpoint}
     faults = {"ORDERFLEET_FAULTS": "charge:error=0.5;seed=1255", "ORDERFLEET_STEP_ATTEMPTS": "30"}
     orders = await processes.worker("orders", **tracing, **faults)
     shipping = await processes.worker("shipping", **tracing)
-    kubernetes = {"ORDERFLEET_OPERATOR_NAMESPACES": shop.cluster.namespace, "ORDERFLEET_STEP_ATTEMPTS": "30"}
+    kubernetes = {"ORDERFLEET_OPERATOR_NAMESPACES": operator_env.cluster.namespace, "ORDERFLEET_STEP_ATTEMPTS": "30"}
     operator = await processes.operator(**tracing, **kubernetes)
     await ready(orders, shipping, operator)
 
     # Faults depend on the order id: with this one, every run has the same.
     name = "order-traced"
-    await shop.apply(order_manifest(name))
-    order = await shop.until(name, lambda order: step(order) == "manual_review")
+    await operator_env.apply(order_manifest(name))
+    order = await operator_env.until(name, lambda order: step(order) == "manual_review")
     trace_id = UUID(order["metadata"]["uid"]).hex
     # The trace is exported while the order waits for its review.
     waiting = await tree(receiver, trace_id, lambda tree: tree.named("order") and tree.named("RunActivity:validate"))
@@ -98,15 +98,15 @@ async def test_trace_of_an_order_from_kubernetes_spans_all_processes(
     operator.process.send_signal(signal.SIGTERM)
     assert await operator.ends() == 0
     await ready(await processes.operator(**tracing, **kubernetes))
-    await shop.patch(name, approved=True)
-    await shop.until(name, ended)
+    await operator_env.patch(name, approved=True)
+    await operator_env.until(name, ended)
 
     whole = await tree(receiver, trace_id, lambda tree: tree.named("CompleteWorkflow:OrderWorkflow"))
     whole = await tree(receiver, trace_id, lambda tree: len(tree.roots()) == 1 and tree.named("carrier book"))
     root = whole.one("order")
     assert root.service == "orderfleet-operator"
     assert root.attributes["orderfleet.order.id"] == name
-    assert root.attributes["orderfleet.order.owner"] == f"{shop.cluster.namespace}/{name}"
+    assert root.attributes["orderfleet.order.owner"] == f"{operator_env.cluster.namespace}/{name}"
     start = ["StartWorkflow:OrderWorkflow", "order"]
     child = ["StartChildWorkflow:ShippingWorkflow", *start]
     assert whole.path(whole.one("RunWorkflow:OrderWorkflow")) == ["RunWorkflow:OrderWorkflow", *start]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from support.operator_env import OperatorTestEnv, api_server_proxy, shop, workers
+from support.operator_env import OperatorTestEnv, api_server_proxy, operator_env, workers
 
-__all__ = ["api_server_proxy", "shop", "workers"]
+__all__ = ["api_server_proxy", "operator_env", "workers"]
 
 
 @pytest.fixture
-def role_environment(shop: OperatorTestEnv) -> dict[str, str]:
-    return shop.environment()
+def role_environment(operator_env: OperatorTestEnv) -> dict[str, str]:
+    return operator_env.environment()

@@ -63,38 +63,38 @@ class Account:
 
 
 @pytest.fixture
-async def account(shop: OperatorTestEnv, tmp_path, monkeypatch) -> Account:
-    await shop.apply(*_rbac(shop.cluster.namespace))
-    made = Account(shop.cluster, tmp_path / "kubeconfig")
+async def account(operator_env: OperatorTestEnv, tmp_path, monkeypatch) -> Account:
+    await operator_env.apply(*_rbac(operator_env.cluster.namespace))
+    made = Account(operator_env.cluster, tmp_path / "kubeconfig")
     made.log_in("first")
     monkeypatch.setenv("KUBECONFIG", str(made.path))
     return made
 
 
-async def test_operator_with_three_rbac_rules_ships_order(shop, workers, account):
-    name = shop.name()
-    async with shop.operator() as operator:
-        await shop.apply(order_manifest(name))
-        await shop.until(name, lambda order: step(order) == "manual_review")
-        await shop.patch(name, approved=True)
-        done = await shop.until(name, ended)
+async def test_operator_with_three_rbac_rules_ships_order(operator_env, workers, account):
+    name = operator_env.name()
+    async with operator_env.operator() as operator:
+        await operator_env.apply(order_manifest(name))
+        await operator_env.until(name, lambda order: step(order) == "manual_review")
+        await operator_env.patch(name, approved=True)
+        done = await operator_env.until(name, ended)
         assert operator.not_ready() is None
     assert condition(done, "Ready") == ("True", "Shipped")
-    assert (await shop.reasons(name))[0] == "Started"
+    assert (await operator_env.reasons(name))[0] == "Started"
 
 
 @pytest.mark.slow
-async def test_rotated_credentials_are_read_again(shop, workers, account):
-    before, after = shop.name(), shop.name()
-    async with shop.operator():
-        await shop.apply(order_manifest(before))
-        await shop.until(before, lambda order: step(order) == "manual_review")
+async def test_rotated_credentials_are_read_again(operator_env, workers, account):
+    before, after = operator_env.name(), operator_env.name()
+    async with operator_env.operator():
+        await operator_env.apply(order_manifest(before))
+        await operator_env.until(before, lambda order: step(order) == "manual_review")
         old = account.path.read_text()
         account.log_in("second")
-        await shop.kubectl("delete", "secret", "first")
+        await operator_env.kubectl("delete", "secret", "first")
         # The API server caches a token's validity for ten seconds.
         await eventually(lambda: account.revoked(old), seconds=60)
-        await shop.patch(before, approved=True)
-        await shop.apply(order_manifest(after, approved=True))
+        await operator_env.patch(before, approved=True)
+        await operator_env.apply(order_manifest(after, approved=True))
         for name in (before, after):
-            assert condition(await shop.until(name, ended), "Ready") == ("True", "Shipped")
+            assert condition(await operator_env.until(name, ended), "Ready") == ("True", "Shipped")

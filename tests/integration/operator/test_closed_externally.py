@@ -15,7 +15,7 @@ from support.workflow_env import WorkflowTestEnv
 
 
 @pytest.fixture
-async def swept(workers: WorkflowTestEnv) -> AsyncIterator[WorkflowTestEnv]:
+async def sweeping_env(workers: WorkflowTestEnv) -> AsyncIterator[WorkflowTestEnv]:
     """Workers with an orphan sweep every second."""
     settings = workers.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1)})
     await ensure_schedule(workers.temporal, orphan_sweep(settings))
@@ -23,13 +23,13 @@ async def swept(workers: WorkflowTestEnv) -> AsyncIterator[WorkflowTestEnv]:
     await workers.temporal.get_schedule_handle(names.orphan_sweep_id(settings.orders_task_queue)).delete()
 
 
-async def test_terminated_workflow_is_shown_as_failed(shop, swept):
-    name = shop.name()
-    async with shop.operator():
-        await shop.apply(order_manifest(name))
-        await shop.until(name, lambda order: step(order) == "manual_review")
-        await swept.handle(name).terminate()
-        done = await shop.until(name, ended)
+async def test_terminated_workflow_is_shown_as_failed(operator_env, sweeping_env):
+    name = operator_env.name()
+    async with operator_env.operator():
+        await operator_env.apply(order_manifest(name))
+        await operator_env.until(name, lambda order: step(order) == "manual_review")
+        await sweeping_env.handle(name).terminate()
+        done = await operator_env.until(name, ended)
     assert step(done) == "failed"
     assert condition(done, "Stalled") == ("True", "Failed")
     assert "terminated" in done["status"]["lastError"]

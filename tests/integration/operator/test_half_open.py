@@ -22,30 +22,30 @@ RECONNECTS_WITHIN = 40
 
 
 @pytest.mark.slow
-async def test_half_open_watch_reconnects_after_inactivity_timeout(shop, workers, api_server_proxy) -> None:
-    async with shop.operator(operator_watch_silence=timedelta(seconds=INACTIVITY_TIMEOUT)) as operator:
-        before, after = shop.name(), shop.name()
-        await shop.apply(order_manifest(before))
-        await shop.until(before, lambda order: step(order) == "manual_review")
+async def test_half_open_watch_reconnects_after_inactivity_timeout(operator_env, workers, api_server_proxy) -> None:
+    async with operator_env.operator(operator_watch_silence=timedelta(seconds=INACTIVITY_TIMEOUT)) as operator:
+        before, after = operator_env.name(), operator_env.name()
+        await operator_env.apply(order_manifest(before))
+        await operator_env.until(before, lambda order: step(order) == "manual_review")
         api_server_proxy.half_open()
         await api_server_proxy.restore()  # existing connections stay half-open
-        await shop.apply(order_manifest(after))  # kubectl has its own connection
+        await operator_env.apply(order_manifest(after))  # kubectl has its own connection
         await eventually(lambda: after in {key.name for key in operator.cache}, seconds=RECONNECTS_WITHIN)
 
 
 @pytest.mark.slow
-async def test_half_open_change_feed_reconnects(shop, workers, postgres_url) -> None:
+async def test_half_open_change_feed_reconnects(operator_env, workers, postgres_url) -> None:
     parts = urlsplit(postgres_url)
     async with tcp_proxy("127.0.0.1", parts.port or 5432) as postgres:
         user = f"{parts.username}@" if parts.username else ""
         url = SecretStr(urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{postgres.port}")))
-        async with shop.operator(database_url=url):
-            name = shop.name()
-            await shop.apply(order_manifest(name))
-            await shop.until(name, lambda order: step(order) == "manual_review")
+        async with operator_env.operator(database_url=url):
+            name = operator_env.name()
+            await operator_env.apply(order_manifest(name))
+            await operator_env.until(name, lambda order: step(order) == "manual_review")
             postgres.half_open()
             await postgres.restore()
             await workers.client.change(name, Change.approve())
             await asyncio.wait_for(workers.handle(name).result(), 60)
-            done = await shop.until(name, ended, seconds=RECONNECTS_WITHIN)
+            done = await operator_env.until(name, ended, seconds=RECONNECTS_WITHIN)
     assert condition(done, "Ready") == ("True", "Shipped")

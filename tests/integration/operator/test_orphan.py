@@ -10,27 +10,27 @@ from support.operator_env import ended, step
 from support.scripted_providers import Gate
 
 
-async def test_orphan_deleted_during_shipping_is_shipped(shop, workers):
+async def test_orphan_deleted_during_shipping_is_shipped(operator_env, workers):
     booking = Gate()
     workers.carrier.booking.before = [booking]
-    name = shop.name()
-    async with shop.operator():
-        await shop.apply(order_manifest(name, approved=True, deletionPolicy="Orphan"))
+    name = operator_env.name()
+    async with operator_env.operator():
+        await operator_env.apply(order_manifest(name, approved=True, deletionPolicy="Orphan"))
         await asyncio.wait_for(booking.reached.wait(), 60)
-        await shop.delete(name)
-        await shop.until_gone(name)
+        await operator_env.delete(name)
+        await operator_env.until_gone(name)
         booking.opened.set()
         status = await workers.handle(name).result()
     assert status.step is Step.SHIPPED
     assert workers.provider.balance(f"pay-{name}") == 1
 
 
-async def test_orphan_deleted_after_its_end_is_removed(shop, workers):
-    name = shop.name()
-    async with shop.operator():
-        await shop.apply(order_manifest(name, approved=True, deletionPolicy="Orphan"))
-        done = await shop.until(name, ended)
-        await shop.delete(name)
-        await shop.until_gone(name)
+async def test_orphan_deleted_after_its_end_is_removed(operator_env, workers):
+    name = operator_env.name()
+    async with operator_env.operator():
+        await operator_env.apply(order_manifest(name, approved=True, deletionPolicy="Orphan"))
+        done = await operator_env.until(name, ended)
+        await operator_env.delete(name)
+        await operator_env.until_gone(name)
     assert step(done) == "shipped"
     assert (await workers.recorded(name)).status.step is Step.SHIPPED

@@ -14,12 +14,12 @@ from support.operator_env import ended, step
 
 
 @pytest.mark.slow
-async def test_operator_becomes_ready_and_exits_with_0_on_sigterm(shop, workers, processes):
-    name = shop.name()
+async def test_operator_becomes_ready_and_exits_with_0_on_sigterm(operator_env, workers, processes):
+    name = operator_env.name()
     operator = await processes.operator()
     await operator.answers("/readyz", 200)
-    await shop.apply(order_manifest(name, approved=True))
-    await shop.until(name, ended)
+    await operator_env.apply(order_manifest(name, approved=True))
+    await operator_env.until(name, ended)
     begun = asyncio.get_running_loop().time()
     operator.process.send_signal(signal.SIGTERM)
     assert await operator.ends() == 0, operator.log.read_text()
@@ -28,30 +28,30 @@ async def test_operator_becomes_ready_and_exits_with_0_on_sigterm(shop, workers,
 
 
 @pytest.mark.slow
-async def test_operator_after_kill_of_another_ships_all_orders(shop, workers, processes):
-    names = [shop.name() for _ in range(8)]
+async def test_operator_after_kill_of_another_ships_all_orders(operator_env, workers, processes):
+    names = [operator_env.name() for _ in range(8)]
     killed = await processes.operator()
     await killed.answers("/readyz", 200)
-    await shop.apply(*(order_manifest(name, approved=number % 2 == 0) for number, name in enumerate(names)))
+    await operator_env.apply(*(order_manifest(name, approved=number % 2 == 0) for number, name in enumerate(names)))
     killed.process.kill()
     await killed.ends()
     await (await processes.operator()).answers("/readyz", 200)
     for number, name in enumerate(names):
         if number % 2:
-            await shop.until(name, lambda order: step(order) == "manual_review")
-            await shop.patch(name, approved=True)
+            await operator_env.until(name, lambda order: step(order) == "manual_review")
+            await operator_env.patch(name, approved=True)
     for name in names:
-        assert step(await shop.until(name, ended)) == "shipped"
+        assert step(await operator_env.until(name, ended)) == "shipped"
     assert workers.provider.charges == {f"pay-{name}": 1 for name in names}
 
 
-async def test_operator_exposes_metrics(shop, workers, processes):
-    waits, ships = shop.name(), shop.name()
+async def test_operator_exposes_metrics(operator_env, workers, processes):
+    waits, ships = operator_env.name(), operator_env.name()
     operator = await processes.operator()
     await operator.answers("/readyz", 200)
-    await shop.apply(order_manifest(waits), order_manifest(ships, approved=True))
-    await shop.until(ships, ended)
-    await shop.until(waits, lambda order: step(order) == "manual_review")
+    await operator_env.apply(order_manifest(waits), order_manifest(ships, approved=True))
+    await operator_env.until(ships, ended)
+    await operator_env.until(waits, lambda order: step(order) == "manual_review")
     samples = await asyncio.to_thread(scrape, f"http://127.0.0.1:{operator.port}/metrics")
     assert samples("orderfleet_operator_orders", step="manual_review") == 1
     assert samples("orderfleet_operator_orders") <= 2

@@ -93,38 +93,40 @@ class RacingShop(OperatorTestEnv):
             self.cluster.kubectl("annotate", "ofo", key.name, "example.com/hasty=yes")
 
 
-async def run_full_lifecycles(shop: RacingShop) -> None:
+async def run_full_lifecycles(operator_env: RacingShop) -> None:
     """Ship, redirect, cancel, delete and orphan Orders, with a conflict and a restart; then delete the namespace."""
     reviewed, canceled, deleted, orphan, raced, second = (
-        shop.name(what) for what in ("reviewed", "canceled", "deleted", "orphan", "hasty", "second")
+        operator_env.name(what) for what in ("reviewed", "canceled", "deleted", "orphan", "hasty", "second")
     )
-    shop.raced_order = raced
-    async with shop.operator():
-        await shop.apply(
+    operator_env.raced_order = raced
+    async with operator_env.operator():
+        await operator_env.apply(
             *(order_manifest(name) for name in (reviewed, canceled, deleted)),
             order_manifest(orphan, deletionPolicy="Orphan"),
             order_manifest(raced, approved=True),
         )
         for name in (reviewed, canceled, deleted, orphan):
-            await shop.until(name, lambda order: step(order) == "manual_review", seconds=60)
-        await shop.apply(order_manifest(second, orderId=reviewed))
-        await shop.until(second, lambda order: condition(order, "Accepted") == ("False", "Conflict"), seconds=60)
+            await operator_env.until(name, lambda order: step(order) == "manual_review", seconds=60)
+        await operator_env.apply(order_manifest(second, orderId=reviewed))
+        await operator_env.until(
+            second, lambda order: condition(order, "Accepted") == ("False", "Conflict"), seconds=60
+        )
         for name in (deleted, orphan, second):
-            await shop.delete(name)
-            await shop.until_gone(name, seconds=60)
-        await shop.until(raced, ended, seconds=60)
-    await shop.patch(reviewed, address={**ADDRESS_JSON, "street": "9 Side St"}, approved=True)
-    await shop.patch(canceled, cancel=True)
-    async with shop.operator():
-        done = [await shop.until(name, ended, seconds=60) for name in (reviewed, canceled)]
+            await operator_env.delete(name)
+            await operator_env.until_gone(name, seconds=60)
+        await operator_env.until(raced, ended, seconds=60)
+    await operator_env.patch(reviewed, address={**ADDRESS_JSON, "street": "9 Side St"}, approved=True)
+    await operator_env.patch(canceled, cancel=True)
+    async with operator_env.operator():
+        done = [await operator_env.until(name, ended, seconds=60) for name in (reviewed, canceled)]
     assert [step(order) for order in done] == ["shipped", "canceled"]
-    assert shop.raced_order == ""
-    last = shop.name("last")
-    async with shop.operator(operator_own_namespace=shop.cluster.namespace):
-        await shop.apply(order_manifest(last))
-        await shop.until(last, lambda order: step(order) == "manual_review", seconds=60)
-        await shop.kubectl("delete", "namespace", shop.cluster.namespace, "--wait=false")
-    assert await shop.get(last) is None
+    assert operator_env.raced_order == ""
+    last = operator_env.name("last")
+    async with operator_env.operator(operator_own_namespace=operator_env.cluster.namespace):
+        await operator_env.apply(order_manifest(last))
+        await operator_env.until(last, lambda order: step(order) == "manual_review", seconds=60)
+        await operator_env.kubectl("delete", "namespace", operator_env.cluster.namespace, "--wait=false")
+    assert await operator_env.get(last) is None
 
 
 @pytest.mark.parametrize("namespaces", ["all", "its own"])
@@ -138,9 +140,9 @@ async def test_operator_uses_exactly_its_rights(
     kubernetes.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
     log_in(kubernetes, account, tmp_path / "kubeconfig")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    async with RacingShop(kubernetes, temporal_address, postgres_url, task_queues) as shop:
-        shop.settings = shop.settings.model_copy(update={"operator_namespaces": ",".join(watched)})
-        await run_full_lifecycles(shop)
+    async with RacingShop(kubernetes, temporal_address, postgres_url, task_queues) as operator_env:
+        operator_env.settings = operator_env.settings.model_copy(update={"operator_namespaces": ",".join(watched)})
+        await run_full_lifecycles(operator_env)
     audited = AuditedRequests(server.folder, f"{namespace}:{account}")
     assert audited.denied() == []
     assert audited.rights() == granted(objects, account)

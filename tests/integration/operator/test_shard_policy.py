@@ -30,10 +30,12 @@ def policy(kubernetes) -> Any:
     kubernetes.kubectl("delete", "-f", "-", input=text)
 
 
-async def test_new_order_without_shard_gets_last_character_of_its_name(policy, shop):
+async def test_new_order_without_shard_gets_last_character_of_its_name(policy, operator_env):
     def labels(order: dict[str, Any]) -> dict[str, str]:
         # A dry run creates nothing.
-        answer = shop.cluster.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(order))
+        answer = operator_env.cluster.kubectl(
+            "create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(order)
+        )
         return dict(json.loads(answer)["metadata"].get("labels", {}))
 
     # The API server applies a policy some time after its creation.

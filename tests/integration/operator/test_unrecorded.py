@@ -31,17 +31,17 @@ def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orderfleet.operator.reconciler.LATE_RECORD_GRACE", 1.0)
 
 
-async def test_order_with_failed_start_shows_cause_and_ends(shop, temporal_client):
-    name = shop.name()
+async def test_order_with_failed_start_shows_cause_and_ends(operator_env, temporal_client):
+    name = operator_env.name()
     worker = Worker(
         temporal_client,
-        task_queue=shop.settings.orders_task_queue,
+        task_queue=operator_env.settings.orders_task_queue,
         workflows=[FailingOrderWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
-    async with worker, shop.operator():
-        await shop.apply(order_manifest(name))
-        done = await shop.until(name, ended)
+    async with worker, operator_env.operator():
+        await operator_env.apply(order_manifest(name))
+        done = await operator_env.until(name, ended)
     assert (step(done), done["status"]["ended"]) == ("failed", True)
     assert condition(done, "Stalled") == ("True", "Failed")
     assert condition(done, "Accepted") == ("False", "Failed")
@@ -51,26 +51,26 @@ async def test_order_with_failed_start_shows_cause_and_ends(shop, temporal_clien
     )
 
 
-async def test_order_with_workflow_terminated_before_record_ends_as_failed(shop, temporal_client):
-    name = shop.name()
-    async with shop.operator():
-        await shop.apply(order_manifest(name))
-        await shop.until(name, lambda order: step(order) == "receive")
+async def test_order_with_workflow_terminated_before_record_ends_as_failed(operator_env, temporal_client):
+    name = operator_env.name()
+    async with operator_env.operator():
+        await operator_env.apply(order_manifest(name))
+        await operator_env.until(name, lambda order: step(order) == "receive")
         await temporal_client.get_workflow_handle(names.order_workflow_id(name)).terminate()
-        done = await shop.until(name, ended)
+        done = await operator_env.until(name, ended)
     assert condition(done, "Stalled") == ("True", "Failed")
     assert done["status"]["lastError"] == "its workflow was terminated before the order was recorded"
 
 
-async def test_order_without_worker_stays_in_step_receive(shop, workers_later):
-    name = shop.name()
-    async with shop.operator():
-        await shop.apply(order_manifest(name, review={"mode": "auto"}))
-        await shop.until(name, lambda order: step(order) == "receive")
+async def test_order_without_worker_stays_in_step_receive(operator_env, workers_later):
+    name = operator_env.name()
+    async with operator_env.operator():
+        await operator_env.apply(order_manifest(name, review={"mode": "auto"}))
+        await operator_env.until(name, lambda order: step(order) == "receive")
         # The operator checks the workflow several times before a worker runs.
-        await shop.patch(name, approved=True)
+        await operator_env.patch(name, approved=True)
         async with workers_later():
-            done = await shop.until(name, ended)
+            done = await operator_env.until(name, ended)
     assert step(done) == "shipped"
 
 

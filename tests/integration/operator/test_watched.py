@@ -47,14 +47,20 @@ async def before_each_watch(act: Callable[[], Awaitable[object]]) -> AsyncIterat
             await runner.cleanup()
 
 
-async def test_change_between_kubectl_get_and_watch_is_reported(shop, monkeypatch):
+async def test_change_between_kubectl_get_and_watch_is_reported(operator_env, monkeypatch):
     monkeypatch.setattr(plugin, "WATCH_SECONDS", 600)
-    name = shop.name()
-    await shop.apply(order_manifest(name))
+    name = operator_env.name()
+    await operator_env.apply(order_manifest(name))
     change = ("--subresource=status", "--type=merge", "-p", '{"status":{"step":"receive"}}')
-    async with before_each_watch(lambda: shop.kubectl("patch", "ofo", name, *change)) as server:
-        config = ("--kubeconfig", str(shop.cluster.kubeconfig), "--server", server)
-        command = [str(shop.cluster.program), *config, "--namespace", shop.cluster.namespace, *watch_arguments(name)]
+    async with before_each_watch(lambda: operator_env.kubectl("patch", "ofo", name, *change)) as server:
+        config = ("--kubeconfig", str(operator_env.cluster.kubeconfig), "--server", server)
+        command = [
+            str(operator_env.cluster.program),
+            *config,
+            "--namespace",
+            operator_env.cluster.namespace,
+            *watch_arguments(name),
+        ]
         with watching(command) as watch:
             found = await asyncio.to_thread(watch.wait_for, lambda status: status.get("step") == "receive", 60, list)
             assert found, watch.error

@@ -23,7 +23,7 @@ async def database(postgres_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def record(database: Database) -> OrderWrites:
+def writes(database: Database) -> OrderWrites:
     return OrderWrites(database)
 
 

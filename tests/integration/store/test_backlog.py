@@ -52,13 +52,13 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 async def test_backlog_counts_unfinished_orders_and_pending_payments_with_the_oldest(
-    database: Database, record: OrderWrites
+    database: Database, writes: OrderWrites
 ) -> None:
     for number, step in enumerate((Step.MANUAL_REVIEW, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHIPPED)):
-        await receive(record, sample_order(f"ord-{number}"), progress(1, step))
-    await record.begin_payment(payment("ord-2"))
-    await record.begin_payment(payment("ord-3"))
-    await record.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, CHARGE)
+        await receive(writes, sample_order(f"ord-{number}"), progress(1, step))
+    await writes.begin_payment(payment("ord-2"))
+    await writes.begin_payment(payment("ord-3"))
+    await writes.finish_payment(payment("ord-3"), PaymentStatus.CHARGED, CHARGE)
     found = {(one.kind, one.key): one for one in await OrderReads(database).backlog()}
     assert {key: one.count for key, one in found.items()} == {
         (BacklogKind.ORDER, "manual_review"): 2,
@@ -69,12 +69,12 @@ async def test_backlog_counts_unfinished_orders_and_pending_payments_with_the_ol
     assert 0 <= found[BacklogKind.PAYMENT, "INIT"].oldest < 60
 
 
-async def test_backlog_has_overdue_orders_until_they_end(database: Database, record: OrderWrites, sql) -> None:
+async def test_backlog_has_overdue_orders_until_they_end(database: Database, writes: OrderWrites, sql) -> None:
     in_time, gone = AT.now(UTC) - AT + timedelta(hours=1), timedelta(minutes=1)
     deadlines = {"late": gone, "in-time": in_time, "no-deadline": None, "never": MAX_DURATION, "late-but-shipped": gone}
     for order_id, deadline in deadlines.items():
         step = Step.SHIPPED if order_id == "late-but-shipped" else Step.CHARGE
-        await receive(record, sample_order(order_id, deadline=deadline), progress(1, step))
+        await receive(writes, sample_order(order_id, deadline=deadline), progress(1, step))
 
     async def overdue() -> list[BacklogSample]:
         return [one for one in await OrderReads(database).backlog() if one.kind is BacklogKind.OVERDUE_ORDER]
@@ -83,7 +83,7 @@ async def test_backlog_has_overdue_orders_until_they_end(database: Database, rec
     assert (sample.key, sample.count) == ("charge", 1)
     overdue_seconds = (AT.now(UTC) - AT - gone).total_seconds()
     assert sample.oldest == pytest.approx(overdue_seconds, abs=60)
-    await record.record("late", progress(2, Step.CANCELED, completed_at=AT))
+    await writes.record("late", progress(2, Step.CANCELED, completed_at=AT))
     assert await overdue() == []
 
 

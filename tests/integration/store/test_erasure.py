@@ -34,23 +34,23 @@ ADDRESS = Address(**{name: f"{MARK} {name}" for name in Address.model_fields if 
 
 
 @pytest.fixture
-async def started_fleet(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[WorkflowTestEnv]:
+async def workflow_env(temporal_client: Client, postgres_url: str, task_queues: Any) -> AsyncIterator[WorkflowTestEnv]:
     async with workflow_test_env(temporal_client, postgres_url, task_queues.orders, task_queues.shipping) as running:
         yield running
 
 
-async def start_order(started_fleet: WorkflowTestEnv, **changes: Any) -> str:
+async def start_order(workflow_env: WorkflowTestEnv, **changes: Any) -> str:
     order_id = f"gone-{uuid.uuid4().hex[:8]}"
     customer = Customer(name=f"{MARK} One", email=EMAIL)
     fee = Adjustment(kind="fee", amount="1", description=f"gift card for {MARK}")
     values = {"customer": customer, "address": ADDRESS, "adjustments": (fee,), "review": AUTO, **changes}
-    await started_fleet.start(started_fleet.order(order_id, **values))
+    await workflow_env.start(workflow_env.order(order_id, **values))
     return order_id
 
 
-async def ship_order(started_fleet: WorkflowTestEnv, **changes: Any) -> str:
-    order_id = await start_order(started_fleet, **changes)
-    await started_fleet.handle(order_id).result()
+async def ship_order(workflow_env: WorkflowTestEnv, **changes: Any) -> str:
+    order_id = await start_order(workflow_env, **changes)
+    await workflow_env.handle(order_id).result()
     return order_id
 
 
@@ -64,46 +64,46 @@ async def all_rows(url: str) -> str:
     return "\n".join(row[0] for row in rows)
 
 
-async def test_erase_removes_personal_data_and_keeps_events(started_fleet: WorkflowTestEnv, postgres_url: str) -> None:
-    first = await ship_order(started_fleet)
+async def test_erase_removes_personal_data_and_keeps_events(workflow_env: WorkflowTestEnv, postgres_url: str) -> None:
+    first = await ship_order(workflow_env)
     # The carrier's text is in every field that can have it.
-    started_fleet.carrier.booking.always = fails(CarrierRefused(f"no delivery to {MARK} Lane 3"))
-    refused = await start_order(started_fleet)
+    workflow_env.carrier.booking.always = fails(CarrierRefused(f"no delivery to {MARK} Lane 3"))
+    refused = await start_order(workflow_env)
     with pytest.raises(WorkflowFailureError):
-        await started_fleet.handle(refused).result()
-    await started_fleet.until_recorded(refused, lambda status: status.payment.status is PaymentStatus.REFUNDED)
-    started_fleet.carrier.booking.always = None
-    other = await ship_order(started_fleet, customer=Customer(name=MARK, email="other@else.example"))
-    before = {order_id: await started_fleet.events(order_id) for order_id in (first, refused)}
+        await workflow_env.handle(refused).result()
+    await workflow_env.until_recorded(refused, lambda status: status.payment.status is PaymentStatus.REFUNDED)
+    workflow_env.carrier.booking.always = None
+    other = await ship_order(workflow_env, customer=Customer(name=MARK, email="other@else.example"))
+    before = {order_id: await workflow_env.events(order_id) for order_id in (first, refused)}
     assert MARK in await all_rows(postgres_url)
 
     assert await erase(postgres_url, EMAIL.upper()) == Erased((first, refused), ())
     text = await all_rows(postgres_url)
     assert [line for line in text.splitlines() if MARK in line and other not in line] == []
     for order_id, recorded in before.items():
-        after = await started_fleet.events(order_id)
+        after = await workflow_env.events(order_id)
         assert [(e.id, e.kind, e.at) for e in after] == [(e.id, e.kind, e.at) for e in recorded]
         kept = [{name: value for name, value in e.detail.items() if name in KEPT_DETAIL_KEYS} for e in recorded]
         assert [{name: e.detail[name] for name in found} for e, found in zip(after, kept, strict=True)] == kept
-    status = (await started_fleet.recorded(first)).status
+    status = (await workflow_env.recorded(first)).status
     assert (status.step, status.payment.status) == (Step.SHIPPED, PaymentStatus.CHARGED)
     assert status.shipments[0].tracking_number == f"track-ship-{first}"
     assert await erase(postgres_url, EMAIL) == Erased((), ()), "no order has the customer any more"
 
 
-async def test_erase_keeps_a_running_order_and_returns_it(started_fleet: WorkflowTestEnv, postgres_url: str) -> None:
-    running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))
-    await started_fleet.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
+async def test_erase_keeps_a_running_order_and_returns_it(workflow_env: WorkflowTestEnv, postgres_url: str) -> None:
+    running = await start_order(workflow_env, review=Review(mode=ReviewMode.MANUAL))
+    await workflow_env.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
     assert await erase(postgres_url, EMAIL) == Erased((), (running,))
-    assert (await started_fleet.recorded(running)).status.address == ADDRESS
+    assert (await workflow_env.recorded(running)).status.address == ADDRESS
 
 
 async def test_prune_deletes_events_of_old_orders_in_batches_and_keeps_ids(
-    started_fleet: WorkflowTestEnv, postgres_url: str
+    workflow_env: WorkflowTestEnv, postgres_url: str
 ) -> None:
-    ended = [await ship_order(started_fleet) for _ in range(3)]
-    running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))
-    await started_fleet.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
+    ended = [await ship_order(workflow_env) for _ in range(3)]
+    running = await start_order(workflow_env, review=Review(mode=ReviewMode.MANUAL))
+    await workflow_env.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
     now = datetime.now(UTC) + timedelta(minutes=1)
     assert await prunable(postgres_url, now - timedelta(days=1)) == 0
     assert await prunable(postgres_url, now) == 3
@@ -117,20 +117,20 @@ async def test_prune_deletes_events_of_old_orders_in_batches_and_keeps_ids(
     text = await all_rows(postgres_url)
     assert [line for line in text.splitlines() if MARK in line and running not in line] == []
     for order_id in ended:
-        assert not await started_fleet.events(order_id)
-        status = (await started_fleet.recorded(order_id)).status
+        assert not await workflow_env.events(order_id)
+        status = (await workflow_env.recorded(order_id)).status
         assert (status.step, status.payment.status, status.shipments) == (Step.SHIPPED, PaymentStatus.CHARGED, ())
-    assert await started_fleet.events(running), "a running order is not pruned"
+    assert await workflow_env.events(running), "a running order is not pruned"
 
 
 @pytest.mark.parametrize(
     ("payment", "step"), [("REFUNDING", "shipped"), ("CHARGED", "canceled"), ("CHARGED", "failed")]
 )
 async def test_order_with_a_pending_payment_is_neither_pruned_nor_erased(
-    started_fleet: WorkflowTestEnv, postgres_url: str, payment: str, step: str
+    workflow_env: WorkflowTestEnv, postgres_url: str, payment: str, step: str
 ) -> None:
     """A refund is pending from the end of the order, also before it has begun."""
-    order_id = await ship_order(started_fleet)
+    order_id = await ship_order(workflow_env)
     connection = await asyncpg.connect(postgres_url)
     await force_payment_status(connection, order_id, payment)
     await connection.execute("update orders set step = $2 where order_id = $1", order_id, step)
@@ -139,7 +139,7 @@ async def test_order_with_a_pending_payment_is_neither_pruned_nor_erased(
     assert await prunable(postgres_url, now) == 0
     assert [count async for count in prune(postgres_url, now)] == []
     assert await erase(postgres_url, EMAIL) == Erased((), (order_id,))
-    assert await started_fleet.events(order_id)
+    assert await workflow_env.events(order_id)
 
 
 async def test_runtime_role_can_neither_erase_nor_prune(postgres_url: str, role: str) -> None:
@@ -154,9 +154,9 @@ async def test_runtime_role_can_neither_erase_nor_prune(postgres_url: str, role:
 
 
 async def test_owner_cannot_change_an_event_without_the_erasing_setting(
-    started_fleet: WorkflowTestEnv, postgres_url: str
+    workflow_env: WorkflowTestEnv, postgres_url: str
 ) -> None:
-    await ship_order(started_fleet)
+    await ship_order(workflow_env)
     owner = await asyncpg.connect(postgres_url)
     try:
         for statement in ("delete from events", "update events set kind = 'x'", "truncate events"):
@@ -167,10 +167,10 @@ async def test_owner_cannot_change_an_event_without_the_erasing_setting(
 
 
 @pytest.mark.slow
-async def test_erase_and_prune_commands_print_their_results(started_fleet: WorkflowTestEnv, postgres_url: str) -> None:
-    ended = await ship_order(started_fleet)
-    running = await start_order(started_fleet, review=Review(mode=ReviewMode.MANUAL))
-    await started_fleet.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
+async def test_erase_and_prune_commands_print_their_results(workflow_env: WorkflowTestEnv, postgres_url: str) -> None:
+    ended = await ship_order(workflow_env)
+    running = await start_order(workflow_env, review=Review(mode=ReviewMode.MANUAL))
+    await workflow_env.until_recorded(running, lambda status: status.step is Step.MANUAL_REVIEW)
     code, output = await command(postgres_url, "erase", EMAIL, "--yes")
     assert (code, f"  {ended}\n" in output) == (Exit.REJECTED, True)
     assert f"1 still run and were skipped: {running}" in output

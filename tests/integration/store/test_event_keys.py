@@ -24,8 +24,8 @@ FORGED = "insert into events (order_id, key, kind, step, at, detail, received_mo
 
 
 @pytest.fixture(autouse=True)
-async def received(record: OrderWrites) -> None:
-    await receive(record)
+async def received(writes: OrderWrites) -> None:
+    await receive(writes)
 
 
 async def forge(connection: asyncpg.Connection, key: str, kind: str, detail: str = "{}") -> None:
@@ -42,7 +42,7 @@ def of_kind(found: list[RecordedEvent], kind: EventKind) -> list[dict[str, Any]]
     ("kind", "detail"), [("approved", "{}"), ("charged", '{"payment": "pay-2", "amount": "0.01"}'), ("charged", "{}")]
 )
 async def test_event_whose_key_a_forged_event_has_is_recorded_too(
-    record: OrderWrites,
+    writes: OrderWrites,
     reads: OrderReads,
     postgres_url: str,
     role: str,
@@ -58,7 +58,7 @@ async def test_event_whose_key_a_forged_event_has_is_recorded_too(
     charged = progress(2, Step.SHIPPING).model_copy(update={"events": (REAL,)})
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
-            await record.record("ord-1", charged)
+            await writes.record("ord-1", charged)
 
         async def logged() -> bool:
             return bool(caplog.messages)
@@ -74,13 +74,13 @@ async def test_event_whose_key_a_forged_event_has_is_recorded_too(
 
 
 async def test_every_write_records_its_event_in_addition_to_a_conflicting_one(
-    database: Database, record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
+    database: Database, writes: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
-    writes = {
-        "begin": lambda one: record.begin_payment(payment(), with_event(2, one)),
-        "finish": lambda one: record.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE, events=[one]),
-        "shipment": lambda one: record.record_shipment(shipment(ShipmentStatus.PREPARED), [one]),
-        "attempt": lambda one: record.attempt_failed("ord-1", "charge", 1, "x", one),
+    calls = {
+        "begin": lambda one: writes.begin_payment(payment(), with_event(2, one)),
+        "finish": lambda one: writes.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE, events=[one]),
+        "shipment": lambda one: writes.record_shipment(shipment(ShipmentStatus.PREPARED), [one]),
+        "attempt": lambda one: writes.attempt_failed("ord-1", "charge", 1, "x", one),
         "orphan": lambda one: PostgresOrphanStore(database).record_compensation(
             "ord-1", step=Step.FAILED, reason="closed", events=[one]
         ),
@@ -89,12 +89,12 @@ async def test_every_write_records_its_event_in_addition_to_a_conflicting_one(
     def with_event(seq: int, one: Any) -> Any:
         return progress(seq, Step.CHARGE).model_copy(update={"events": (one,)})
 
-    for name, write in writes.items():
+    for name, write in calls.items():
         await forge(sql, name, "approved")
         for _ in range(2):
             await write(event(name, EventKind.CHARGED, Step.CHARGE, write=name))
     found = of_kind(await reads.events("ord-1"), EventKind.CHARGED)
-    assert [detail["write"] for detail in found] == list(writes)
+    assert [detail["write"] for detail in found] == list(calls)
     assert all("conflicts_with" in detail for detail in found)
 
 
@@ -107,20 +107,20 @@ async def test_every_write_records_its_event_in_addition_to_a_conflicting_one(
     ],
 )
 async def test_event_that_a_repeated_task_records_again_is_recorded_once(
-    record: OrderWrites, reads: OrderReads, kind: EventKind, first: dict[str, Any], second: dict[str, Any]
+    writes: OrderWrites, reads: OrderReads, kind: EventKind, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     for number, detail in enumerate((first, second), start=2):
         again = event("k", kind, Step.CHARGE, **detail)
-        await record.record("ord-1", progress(number, Step.CHARGE).model_copy(update={"events": (again,)}))
+        await writes.record("ord-1", progress(number, Step.CHARGE).model_copy(update={"events": (again,)}))
     assert of_kind(await reads.events("ord-1"), kind) == [first]
 
 
 async def test_late_event_of_an_erased_order_does_not_bring_personal_data_back(
-    record: OrderWrites, reads: OrderReads, postgres_url: str
+    writes: OrderWrites, reads: OrderReads, postgres_url: str
 ) -> None:
     canceled = event("canceled", EventKind.CANCELED, Step.CANCELED, reason="Ann moved")
     end = progress(2, Step.CANCELED, completed_at=AT).model_copy(update={"events": (canceled,)})
-    await record.record("ord-1", end)
+    await writes.record("ord-1", end)
     assert (await erase(postgres_url, "ann@example.com")).erased == ("ord-1",)
-    await record.record("ord-1", end)
+    await writes.record("ord-1", end)
     assert of_kind(await reads.events("ord-1"), EventKind.CANCELED) == [{"reason": "erased"}]

@@ -23,31 +23,31 @@ from support.sample_rows import progress, receive, sample_order
 
 
 async def test_change_is_delivered_after_the_notification_within_milliseconds(
-    database: Database, record: OrderWrites
+    database: Database, writes: OrderWrites
 ) -> None:
-    await receive(record)
+    await receive(writes)
     async with following(PostgresChangeFeed(database, poll=LONG, least_gap=timedelta(0))) as follower:
         delays = []
         for number in range(2, 22):
             began = time.perf_counter()
-            await record.record("ord-1", progress(number, Step.CHARGE))
+            await writes.record("ord-1", progress(number, Step.CHARGE))
             await follower.wait_for_version("ord-1", number)
             delays.append(time.perf_counter() - began)
     # Delivery takes about 3 ms; the bound leaves room for a machine that is busy with other tests.
     assert sorted(delays)[len(delays) // 2] < 0.25
 
 
-async def test_change_before_the_start_is_not_delivered(database: Database, record: OrderWrites) -> None:
-    await receive(record)
+async def test_change_before_the_start_is_not_delivered(database: Database, writes: OrderWrites) -> None:
+    await receive(writes)
     async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
-        await receive(record, sample_order("ord-2"))
+        await receive(writes, sample_order("ord-2"))
         await follower.wait_for_version("ord-2", 2)
     assert {one.order_id for one in follower.orders} == {"ord-2"}
     assert follower.orders[-1].owner == "shop/ord-1"
 
 
 async def test_unwanted_orders_are_skipped_unparsed_until_wanted(
-    database: Database, record: OrderWrites, monkeypatch: pytest.MonkeyPatch
+    database: Database, writes: OrderWrites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
 
@@ -58,21 +58,21 @@ async def test_unwanted_orders_are_skipped_unparsed_until_wanted(
     monkeypatch.setattr(feed_module, "recorded_order", parse)
     wanted = {"shop/ord-2"}
     async with following(PostgresChangeFeed(database, poll=LONG), wanted.__contains__) as follower:
-        await receive(record, sample_order("ord-1", owner="shop/ord-1"))
-        await receive(record, sample_order("ord-2", owner="shop/ord-2"))
+        await receive(writes, sample_order("ord-1", owner="shop/ord-1"))
+        await receive(writes, sample_order("ord-2", owner="shop/ord-2"))
         await follower.wait_for_version("ord-2", 2)
         wanted.add("shop/ord-1")
-        await record.record("ord-1", progress(2, Step.CHARGE))
+        await writes.record("ord-1", progress(2, Step.CHARGE))
         await follower.wait_for_version("ord-1", 3)
     assert follower.versions("ord-1") == [3]
     assert read == [one.order_id for one in follower.orders]
 
 
 async def test_transaction_that_began_earlier_and_commits_later_is_delivered(
-    database: Database, record: OrderWrites, sql: asyncpg.Connection, postgres_url: str
+    database: Database, writes: OrderWrites, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
-    await receive(record)
-    await receive(record, sample_order("ord-2"))
+    await receive(writes)
+    await receive(writes, sample_order("ord-2"))
     other = await asyncpg.connect(postgres_url)
     async with following(PostgresChangeFeed(database, poll=LONG)) as follower:
         earlier = sql.transaction()
@@ -90,9 +90,9 @@ async def test_transaction_that_began_earlier_and_commits_later_is_delivered(
 
 
 async def test_transaction_open_at_the_start_is_delivered(
-    database: Database, record: OrderWrites, sql: asyncpg.Connection
+    database: Database, writes: OrderWrites, sql: asyncpg.Connection
 ) -> None:
-    await receive(record)
+    await receive(writes)
     transaction = sql.transaction()
     await transaction.start()
     version = await touch(sql, "ord-1")
@@ -102,24 +102,24 @@ async def test_transaction_open_at_the_start_is_delivered(
 
 
 async def test_rolled_back_change_is_not_delivered(
-    database: Database, record: OrderWrites, sql: asyncpg.Connection
+    database: Database, writes: OrderWrites, sql: asyncpg.Connection
 ) -> None:
-    await receive(record)
+    await receive(writes)
     async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=20))) as follower:
         transaction = sql.transaction()
         await transaction.start()
         await touch(sql, "ord-1")
         await transaction.rollback()
-        await record.record("ord-1", progress(2, Step.CHARGE))
+        await writes.record("ord-1", progress(2, Step.CHARGE))
         await follower.wait_for_version("ord-1", 3)
     assert follower.versions() == [3]
 
 
 async def test_more_changes_than_a_batch_are_delivered_in_batches(
-    database: Database, record: OrderWrites, sql: asyncpg.Connection
+    database: Database, writes: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(25)]
-    await asyncio.gather(*(receive(record, sample_order(order_id)) for order_id in ids))
+    await asyncio.gather(*(receive(writes, sample_order(order_id)) for order_id in ids))
     async with following(PostgresChangeFeed(database, poll=LONG, batch=10)) as follower:
         await sql.execute("update orders set approved = true")  # one transaction, one number for all
         for order_id in ids:
@@ -129,10 +129,10 @@ async def test_more_changes_than_a_batch_are_delivered_in_batches(
 
 
 async def test_change_during_the_delivery_of_batches_is_delivered_after_them(
-    database: Database, record: OrderWrites, sql: asyncpg.Connection
+    database: Database, writes: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     ids = [f"ord-{number:03}" for number in range(9)]
-    await asyncio.gather(*(receive(record, sample_order(order_id)) for order_id in ids))
+    await asyncio.gather(*(receive(writes, sample_order(order_id)) for order_id in ids))
     feed = PostgresChangeFeed(database, poll=LONG, batch=3, least_gap=timedelta(0))
     delivered: Counter[tuple[str, int]] = Counter()
     async with aclosing(feed.follow()) as batches:
@@ -153,15 +153,15 @@ async def test_change_during_the_delivery_of_batches_is_delivered_after_them(
     assert set(changed.values()) == {4}
 
 
-async def test_notification_during_a_read_is_not_lost(database: Database, record: OrderWrites) -> None:
-    await receive(record)
+async def test_notification_during_a_read_is_not_lost(database: Database, writes: OrderWrites) -> None:
+    await receive(writes)
     writers, each = 4, 25
     for writer in range(writers):
-        await receive(record, sample_order(f"w-{writer}"))
+        await receive(writes, sample_order(f"w-{writer}"))
 
     async def write(writer: int) -> None:
         for number in range(2, each + 2):
-            await record.record(f"w-{writer}", progress(number, Step.CHARGE))
+            await writes.record(f"w-{writer}", progress(number, Step.CHARGE))
 
     async with following(PostgresChangeFeed(database, poll=LONG, least_gap=timedelta(milliseconds=1))) as follower:
         await asyncio.gather(*(write(writer) for writer in range(writers)))
@@ -170,9 +170,9 @@ async def test_notification_during_a_read_is_not_lost(database: Database, record
 
 
 async def test_poll_delivers_a_change_without_notification(
-    database: Database, record: OrderWrites, sql: asyncpg.Connection
+    database: Database, writes: OrderWrites, sql: asyncpg.Connection
 ) -> None:
-    await receive(record)
+    await receive(writes)
     async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=50))) as follower:
         # A restored dump or a replication tool can write without the trigger.
         await sql.execute("set session_replication_role = replica")
@@ -181,35 +181,35 @@ async def test_poll_delivers_a_change_without_notification(
 
 
 async def test_transaction_numbers_of_another_server_are_delivered_once(
-    database: Database, record: OrderWrites, sql: asyncpg.Connection
+    database: Database, writes: OrderWrites, sql: asyncpg.Connection
 ) -> None:
-    await receive(record)
-    await receive(record, sample_order("ord-2"))
+    await receive(writes)
+    await receive(writes, sample_order("ord-2"))
     async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=10))) as follower:
         await sql.execute("set session_replication_role = replica")
         await sql.execute("update orders set changed_xid = '999999999' where order_id = 'ord-1'")
         for number in range(2, 5):
-            await record.record("ord-2", progress(number, Step.CHARGE))
+            await writes.record("ord-2", progress(number, Step.CHARGE))
             await follower.wait_for_version("ord-2", number + 1)
     assert follower.versions("ord-1") == []
 
 
 async def test_follower_that_stops_and_starts_continues_at_its_position(
-    database: Database, record: OrderWrites
+    database: Database, writes: OrderWrites
 ) -> None:
-    await receive(record)
+    await receive(writes)
     feed = PostgresChangeFeed(database, poll=LONG)
     async with following(feed):
         pass
-    await record.record("ord-1", progress(2, Step.CHARGE))
+    await writes.record("ord-1", progress(2, Step.CHARGE))
     async with following(feed) as follower:
         await follower.wait_for_version("ord-1", 3)
 
 
-async def test_lag_is_the_time_since_the_follower_had_every_change(database: Database, record: OrderWrites) -> None:
+async def test_lag_is_the_time_since_the_follower_had_every_change(database: Database, writes: OrderWrites) -> None:
     feed = PostgresChangeFeed(database, poll=timedelta(milliseconds=20))
     assert feed.behind is None
-    await receive(record)
+    await receive(writes)
     async with following(feed):
 
         async def current() -> bool:
@@ -218,8 +218,8 @@ async def test_lag_is_the_time_since_the_follower_had_every_change(database: Dat
         await eventually(current)
 
 
-async def test_read_of_changes_uses_the_index(record: OrderWrites, sql: asyncpg.Connection, database: Database) -> None:
-    received = await receive(record)
+async def test_read_of_changes_uses_the_index(writes: OrderWrites, sql: asyncpg.Connection, database: Database) -> None:
+    received = await receive(writes)
     columns = (
         "workflow_id, run_id, first_run_id, owner, owner_uid, content_hash, customer_name, customer_email, items,"
         " address, payment_id, amount, currency, step, created_at"
@@ -236,7 +236,7 @@ async def test_read_of_changes_uses_the_index(record: OrderWrites, sql: asyncpg.
 
     await eventually(settled)  # running transactions of other tests on this server widen the read
     (position,) = await database.fetch(statement("snapshot"))
-    await record.record(received.order_id, progress(2, Step.CHARGE))
+    await writes.record(received.order_id, progress(2, Step.CHARGE))
     explain = "explain (analyze, buffers, format json) " + statement("changes")
     (answer,) = await database.fetch(explain, position["snapshot"], position["snapshot"].partition(":")[0], "", 500)
     plan = json.loads(answer[0])[0]["Plan"]
@@ -245,15 +245,15 @@ async def test_read_of_changes_uses_the_index(record: OrderWrites, sql: asyncpg.
 
 @pytest.mark.parametrize("batch", [1, 7])
 async def test_last_version_of_every_order_is_delivered_with_concurrent_writers(
-    database: Database, record: OrderWrites, batch: int
+    database: Database, writes: OrderWrites, batch: int
 ) -> None:
     ids = [f"ord-{number}" for number in range(12)]
     async with following(PostgresChangeFeed(database, poll=LONG, batch=batch, least_gap=timedelta(0))) as follower:
 
         async def write(order_id: str) -> None:
-            await receive(record, sample_order(order_id))
+            await receive(writes, sample_order(order_id))
             for number in range(2, 8):
-                await record.record(order_id, progress(number, Step.CHARGE, f"{number}"))
+                await writes.record(order_id, progress(number, Step.CHARGE, f"{number}"))
 
         await asyncio.gather(*(write(order_id) for order_id in ids))
         for order_id in ids:

@@ -31,12 +31,12 @@ def warnings_expected() -> Iterator[None]:
 
 async def test_server_killed_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=10)) as database:
-        record = OrderWrites(database)
-        await receive(record)
+        writes = OrderWrites(database)
+        await receive(writes)
         async with following(PostgresChangeFeed(database, poll=timedelta(milliseconds=200))) as follower:
             with warnings_expected():
                 for number in (2, 3):
-                    await record.record("ord-1", progress(2 * number, Step.CHARGE))
+                    await writes.record("ord-1", progress(2 * number, Step.CHARGE))
                     own_server.kill()
                     await asyncio.to_thread(own_server.start)
                     other = await asyncpg.connect(own_url)
@@ -48,8 +48,8 @@ async def test_server_killed_while_the_feed_listens_loses_no_change(own_server: 
 @pytest.mark.slow
 async def test_server_that_hangs_while_the_feed_listens_loses_no_change(own_server: Any, own_url: str) -> None:
     async with Database(own_url, pool_size=4, timeout=timedelta(seconds=4)) as database:
-        record = OrderWrites(database)
-        await receive(record)
+        writes = OrderWrites(database)
+        await receive(writes)
         feed = PostgresChangeFeed(database, poll=timedelta(milliseconds=100))
         async with following(feed) as follower:
             with warnings_expected():

@@ -43,22 +43,22 @@ async def other(postgres_url: str) -> asyncpg.Connection:
 
 
 @pytest.fixture
-async def ended(record: OrderWrites) -> None:
+async def ended(writes: OrderWrites) -> None:
     """Two orders that have ended and whose shipments failed."""
     for number in range(2):
         order_id = f"ord-{number}"
-        await receive(record, sample_order(order_id))
+        await receive(writes, sample_order(order_id))
         failed = shipment(ShipmentStatus.FAILED, order_id, dispatch_failed_reason="no carrier")
-        await record.record_shipment(failed, [event("s/1")])
+        await writes.record_shipment(failed, [event("s/1")])
         end = AT + timedelta(minutes=number)
-        await record.record(order_id, progress(2, Step.SHIPPED, completed_at=end))
+        await writes.record(order_id, progress(2, Step.SHIPPED, completed_at=end))
 
 
 @pytest.mark.usefixtures("ended")
 @pytest.mark.parametrize(("held", "written"), [("ord-0", "ord-1"), ("ord-1", "ord-0")])
 @pytest.mark.parametrize("remove", [erase_customer, prune_orders])
 async def test_record_shipment_during_an_erasure_does_not_deadlock(
-    record: OrderWrites,
+    writes: OrderWrites,
     sql: asyncpg.Connection,
     other: asyncpg.Connection,
     postgres_url: str,
@@ -77,7 +77,7 @@ async def test_record_shipment_during_an_erasure_does_not_deadlock(
 
     await eventually(lambda: waiting(1))
     late = shipment(ShipmentStatus.DISPATCHED, written, carrier="simulated", tracking_number="SIM1", attempts=2)
-    recording = asyncio.create_task(record.record_shipment(late, [event("s/2")]))
+    recording = asyncio.create_task(writes.record_shipment(late, [event("s/2")]))
     await eventually(lambda: waiting(2))
     await holding.rollback()
     results = await asyncio.gather(removing, recording, return_exceptions=True)
@@ -86,12 +86,12 @@ async def test_record_shipment_during_an_erasure_does_not_deadlock(
 
 
 async def test_prune_that_detaches_a_partition_during_a_write_does_not_deadlock(
-    record: OrderWrites, sql: asyncpg.Connection, other: asyncpg.Connection, postgres_url: str
+    writes: OrderWrites, sql: asyncpg.Connection, other: asyncpg.Connection, postgres_url: str
 ) -> None:
     await sql.execute("select create_events_partition('2026-03-01')")
-    await receive(record)
-    await record.record("ord-1", progress(2, Step.SHIPPED, completed_at=AT))
-    await record.receive(
+    await receive(writes)
+    await writes.record("ord-1", progress(2, Step.SHIPPED, completed_at=AT))
+    await writes.receive(
         sample_order("ord-2"),
         workflow_id="order-ord-2",
         run_id="run-1",

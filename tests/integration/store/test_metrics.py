@@ -26,50 +26,50 @@ DURATION = "orderfleet_order_duration_seconds"
 
 
 @pytest.fixture
-def record(database: Database) -> OrderWrites:
+def writes(database: Database) -> OrderWrites:
     return OrderWrites(database)
 
 
-async def test_receipt_and_end_of_an_order_are_counted_once(record: OrderWrites) -> None:
+async def test_receipt_and_end_of_an_order_are_counted_once(writes: OrderWrites) -> None:
     with metric_changes() as samples:
-        await receive(record)
-        await receive(record)
-        await record.record("ord-1", progress(2, Step.CHARGE))
+        await receive(writes)
+        await receive(writes)
+        await writes.record("ord-1", progress(2, Step.CHARGE))
         end = progress(3, Step.SHIPPED, "shipped", completed_at=END)
-        await record.record("ord-1", end)
-        await record.record("ord-1", end)  # a retry
-        await record.record("ord-1", progress(4, Step.SHIPPED, "too-late", completed_at=END))  # later than the end
+        await writes.record("ord-1", end)
+        await writes.record("ord-1", end)  # a retry
+        await writes.record("ord-1", progress(4, Step.SHIPPED, "too-late", completed_at=END))  # later than the end
     assert samples(RECEIVED) == samples(f"{DURATION}_count") == samples(f"{DURATION}_count", outcome=Step.SHIPPED) == 1
     assert samples(f"{DURATION}_sum") == pytest.approx(90.0)  # the difference of two sums of floats
 
 
-async def test_end_of_an_order_that_is_received_ended_is_counted_once(record: OrderWrites) -> None:
+async def test_end_of_an_order_that_is_received_ended_is_counted_once(writes: OrderWrites) -> None:
     failed = progress(2, Step.FAILED, "failed", completed_at=END)
     with metric_changes() as samples:
-        await receive(record, first=failed)
-        await receive(record, first=failed)
+        await receive(writes, first=failed)
+        await receive(writes, first=failed)
     assert samples(RECEIVED) == samples(f"{DURATION}_count") == samples(f"{DURATION}_count", outcome=Step.FAILED) == 1
     assert samples(f"{DURATION}_sum") == pytest.approx(90.0)  # the difference of two sums of floats
 
 
-async def test_end_of_a_compensated_order_is_counted_once(record: OrderWrites, database: Database) -> None:
-    await receive(record)
+async def test_end_of_a_compensated_order_is_counted_once(writes: OrderWrites, database: Database) -> None:
+    await receive(writes)
     orphans = PostgresOrphanStore(database)
     with metric_changes() as samples:
         for _ in range(2):
             await orphans.record_compensation("ord-1", step=Step.FAILED, reason="gone", events=[event("ended")])
-        await record.record("ord-1", progress(9, Step.SHIPPED, completed_at=END))
+        await writes.record("ord-1", progress(9, Step.SHIPPED, completed_at=END))
     assert samples(f"{DURATION}_count") == samples(f"{DURATION}_count", outcome=Step.FAILED) == 1
 
 
-async def test_each_payment_status_is_counted_once(record: OrderWrites) -> None:
-    await receive(record)
-    await record.begin_payment(payment())
+async def test_each_payment_status_is_counted_once(writes: OrderWrites) -> None:
+    await receive(writes)
+    await writes.begin_payment(payment())
     with metric_changes() as samples:
         for status in (PaymentStatus.CHARGED, PaymentStatus.CHARGED, PaymentStatus.FAILED):
-            await record.finish_payment(payment(), status, CHARGE)
+            await writes.finish_payment(payment(), status, CHARGE)
         for _ in range(2):
-            await refund(record)
+            await refund(writes)
     payments, refunds = "orderfleet_payments_total", "orderfleet_refunds_total"
     assert samples(payments) == samples(payments, result="charged") == 1
     assert samples(refunds, result="pending") == samples(refunds, result="done") == 1
@@ -120,7 +120,7 @@ async def _sleeps(url: str) -> bool:
 
 
 async def test_change_feed_reports_undelivered_orders(
-    database: Database, record: OrderWrites, monkeypatch: pytest.MonkeyPatch
+    database: Database, writes: OrderWrites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting: list[int] = []
     monkeypatch.setattr(CHANGE_FEED_LAG_ROWS, "set", waiting.append)
@@ -131,7 +131,7 @@ async def test_change_feed_reports_undelivered_orders(
     with suppress(asyncio.CancelledError):
         await following
     for number in range(5):
-        await receive(record, sample_order(f"ord-{number}"))
+        await receive(writes, sample_order(f"ord-{number}"))
     waiting.clear()
     with metric_changes() as samples:
         async with aclosing(feed.follow()) as batches:

@@ -22,19 +22,19 @@ def files(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def look(empty_postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+async def sql(empty_postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(empty_postgres_url)
     yield connection
     await connection.close()
 
 
-async def tables(look: asyncpg.Connection) -> set[str]:
-    return {row[0] for row in await look.fetch("select tablename from pg_tables where schemaname = 'public'")}
+async def tables(sql: asyncpg.Connection) -> set[str]:
+    return {row[0] for row in await sql.fetch("select tablename from pg_tables where schemaname = 'public'")}
 
 
-async def test_each_migration_is_applied_once(empty_postgres_url: str, files: Path, look: asyncpg.Connection) -> None:
+async def test_each_migration_is_applied_once(empty_postgres_url: str, files: Path, sql: asyncpg.Connection) -> None:
     assert await pending(empty_postgres_url, files) == ["0001_first.sql", "0002_second.sql"]
-    assert await tables(look) == set()
+    assert await tables(sql) == set()
     assert await migrate(empty_postgres_url, files) == ["0001_first.sql", "0002_second.sql"]
     assert await migrate(empty_postgres_url, files) == []
     assert await pending(empty_postgres_url, files) == []
@@ -43,34 +43,34 @@ async def test_each_migration_is_applied_once(empty_postgres_url: str, files: Pa
 
 
 async def test_snapshot_beside_the_migrations_is_not_applied(
-    empty_postgres_url: str, files: Path, look: asyncpg.Connection
+    empty_postgres_url: str, files: Path, sql: asyncpg.Connection
 ) -> None:
     (files / SNAPSHOT).write_text("create table of_the_snapshot (id integer);")
     assert await migrate(empty_postgres_url, files) == ["0001_first.sql", "0002_second.sql"]
-    assert "of_the_snapshot" not in await tables(look)
+    assert "of_the_snapshot" not in await tables(sql)
 
 
-async def test_concurrent_migrations_apply_each_file_once(empty_postgres_url: str, look: asyncpg.Connection) -> None:
+async def test_concurrent_migrations_apply_each_file_once(empty_postgres_url: str, sql: asyncpg.Connection) -> None:
     answers = await asyncio.gather(*(migrate(empty_postgres_url) for _ in range(10)))
     shipped = sorted(path.name for path in default_directory().glob("????_*.sql"))
     assert sorted(answers) == [[]] * 9 + [shipped]
-    assert await look.fetchval("select count(*) from schema_migrations") == len(shipped)
+    assert await sql.fetchval("select count(*) from schema_migrations") == len(shipped)
 
 
 async def test_failed_migration_changes_nothing_and_names_the_line(
-    empty_postgres_url: str, files: Path, look: asyncpg.Connection
+    empty_postgres_url: str, files: Path, sql: asyncpg.Connection
 ) -> None:
     (files / "0002_second.sql").write_text("create table second (id integer);\nselect nonsense;\n")
     with pytest.raises(MigrationError, match=r"0002_second.sql failed and left nothing.*nonsense.* \(line 2\)"):
         await migrate(empty_postgres_url, files)
-    assert await tables(look) == {"first", "schema_migrations"}
+    assert await tables(sql) == {"first", "schema_migrations"}
     assert await pending(empty_postgres_url, files) == ["0002_second.sql"]
     (files / "0002_second.sql").write_text("create table second (id integer);")
     assert await migrate(empty_postgres_url, files) == ["0002_second.sql"]
 
 
 async def test_changed_applied_migration_is_rejected(
-    empty_postgres_url: str, files: Path, look: asyncpg.Connection
+    empty_postgres_url: str, files: Path, sql: asyncpg.Connection
 ) -> None:
     await migrate(empty_postgres_url, files)
     (files / "0001_first.sql").write_text("create table other (id integer);")
@@ -78,7 +78,7 @@ async def test_changed_applied_migration_is_rejected(
     for command in (migrate, pending):
         with pytest.raises(MigrationError, match=r"0001_first.sql was changed after it was applied; restore it"):
             await command(empty_postgres_url, files)
-    assert "third" not in await tables(look)
+    assert "third" not in await tables(sql)
 
 
 async def test_different_line_ends_have_the_same_checksum(empty_postgres_url: str, files: Path) -> None:
@@ -125,14 +125,14 @@ async def test_newer_schema_is_accepted_while_no_migration_requires_a_later_rele
 
 
 async def test_database_without_the_column_oldest_is_migrated(
-    empty_postgres_url: str, files: Path, look: asyncpg.Connection
+    empty_postgres_url: str, files: Path, sql: asyncpg.Connection
 ) -> None:
     await migrate(empty_postgres_url, files)
-    await look.execute("alter table schema_migrations drop column oldest")
+    await sql.execute("alter table schema_migrations drop column oldest")
     (files / "0003_third.sql").write_text("-- oldest: 0002\ndrop table first;\n")
     assert await pending(empty_postgres_url, files) == ["0003_third.sql"]
     assert await migrate(empty_postgres_url, files) == ["0003_third.sql"]
-    assert await look.fetchval("select oldest from schema_migrations where number = 3") == 2
+    assert await sql.fetchval("select oldest from schema_migrations where number = 3") == 2
 
 
 @pytest.mark.parametrize("oldest", ["0002", "0000", "1", "later"])

@@ -12,11 +12,11 @@ from support.sample_rows import AT, progress, receive, sample_order
 
 
 @pytest.fixture
-async def three(record) -> None:
+async def three(writes) -> None:
     """Orders of two customers; two of them have the same start time."""
     for name, email in (("a", "Ann@example.com"), ("b", "ann@example.COM"), ("c", "bob@example.com")):
-        await receive(record, sample_order(name, customer=Customer(name=name, email=email)))
-    await record.record("b", progress(2, Step.CHARGE))
+        await receive(writes, sample_order(name, customer=Customer(name=name, email=email)))
+    await writes.record("b", progress(2, Step.CHARGE))
 
 
 @pytest.mark.parametrize(

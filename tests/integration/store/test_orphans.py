@@ -17,10 +17,10 @@ NOW = timedelta(0)
 
 @pytest.fixture
 async def orphans(database: Database) -> PostgresOrphanStore:
-    record = OrderWrites(database)
+    writes = OrderWrites(database)
     for number in range(5):
-        await receive(record, sample_order(order_id=f"ord-{number}", payment_id=f"pay-{number}"))
-    await record.record("ord-2", progress(9, Step.CANCELED, "canceled", completed_at=AT))
+        await receive(writes, sample_order(order_id=f"ord-{number}", payment_id=f"pay-{number}"))
+    await writes.record("ord-2", progress(9, Step.CANCELED, "canceled", completed_at=AT))
     return PostgresOrphanStore(database)
 
 

@@ -44,26 +44,26 @@ async def test_unknown_host_is_store_unavailable() -> None:
 @pytest.mark.slow
 async def test_server_that_hangs_is_store_unavailable_within_the_timeout(own_server: Any, own_url: str) -> None:
     async with opened(own_url, seconds=4) as database:
-        record = OrderWrites(database)
-        await receive(record)
+        writes = OrderWrites(database)
+        await receive(writes)
         own_server.pause()
         # One call has a connection, the others wait for one or open one: all end within the timeout.
         began = time.monotonic()
         answers = await asyncio.gather(
-            *(record.record("ord-1", progress(number, Step.CHARGE)) for number in range(2, 8)), return_exceptions=True
+            *(writes.record("ord-1", progress(number, Step.CHARGE)) for number in range(2, 8)), return_exceptions=True
         )
         took = time.monotonic() - began
         assert [type(answer) for answer in answers] == [StoreUnavailable] * 6
         assert "no answer within 4 s" in str(answers[0])
         assert took < 8
         own_server.resume()
-        await record.record("ord-1", progress(9, Step.SHIPPED))
+        await writes.record("ord-1", progress(9, Step.SHIPPED))
 
 
 async def test_killed_server_is_store_unavailable_until_it_is_back(own_server: Any, own_url: str) -> None:
     async with opened(own_url) as database:
-        record, reads = OrderWrites(database), OrderReads(database)
-        await receive(record)
+        writes, reads = OrderWrites(database), OrderReads(database)
+        await receive(writes)
         await asyncio.gather(*(reads.order("ord-1") for _ in range(4)))
         own_server.kill()
         for _ in range(4):
@@ -78,7 +78,7 @@ async def test_killed_server_is_store_unavailable_until_it_is_back(own_server: A
                 return False
 
         await eventually(answers)
-        await record.record("ord-1", progress(2, Step.CHARGE))
+        await writes.record("ord-1", progress(2, Step.CHARGE))
 
 
 async def test_connection_killed_during_a_statement_is_store_unavailable(
@@ -179,8 +179,8 @@ async def test_syntax_error_is_not_store_unavailable(postgres_url: str, sql_text
 
 async def test_standby_is_store_unavailable(postgres_url: str, sql: asyncpg.Connection) -> None:
     async with opened(postgres_url) as database:
-        record = OrderWrites(database)
-        await receive(record)
+        writes = OrderWrites(database)
+        await receive(writes)
         name = await sql.fetchval("select current_database()")
         await sql.execute(f'alter database "{name}" set default_transaction_read_only = on')
         pids = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()"
@@ -188,7 +188,7 @@ async def test_standby_is_store_unavailable(postgres_url: str, sql: asyncpg.Conn
 
         async def rejected() -> bool:
             with pytest.raises(StoreUnavailable) as caught:
-                await record.record("ord-1", progress(2, Step.CHARGE))
+                await writes.record("ord-1", progress(2, Step.CHARGE))
             return "ReadOnlySQLTransactionError" in str(caught.value)
 
         await eventually(rejected)

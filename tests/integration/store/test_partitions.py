@@ -21,8 +21,8 @@ JANUARY, FEBRUARY = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), datetime(2026
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-async def receive_order(record: OrderWrites, order_id: str, at: datetime, *, ended: bool = True) -> None:
-    await record.receive(
+async def receive_order(writes: OrderWrites, order_id: str, at: datetime, *, ended: bool = True) -> None:
+    await writes.receive(
         sample_order(order_id, owner=f"shop/{order_id}"),
         workflow_id=names.order_workflow_id(order_id),
         run_id="run-1",
@@ -31,7 +31,7 @@ async def receive_order(record: OrderWrites, order_id: str, at: datetime, *, end
         progress=progress(1, Step.RECEIVE, "received"),
     )
     if ended:
-        await record.record(order_id, progress(2, Step.SHIPPED, "shipped", completed_at=at + timedelta(hours=1)))
+        await writes.record(order_id, progress(2, Step.SHIPPED, "shipped", completed_at=at + timedelta(hours=1)))
 
 
 async def events_by_partition(sql: asyncpg.Connection) -> dict[str, list[str]]:
@@ -49,12 +49,12 @@ async def partitions_of_2026(sql: asyncpg.Connection) -> set[str]:
 
 
 @pytest.fixture
-async def two_months(record: OrderWrites, sql: asyncpg.Connection) -> None:
+async def two_months(writes: OrderWrites, sql: asyncpg.Connection) -> None:
     for month in (JANUARY, FEBRUARY):
         await sql.execute("select create_events_partition($1)", month.date().replace(day=1))
-    await receive_order(record, "jan-1", JANUARY)
-    await receive_order(record, "jan-2", JANUARY)
-    await receive_order(record, "feb-1", FEBRUARY)
+    await receive_order(writes, "jan-1", JANUARY)
+    await receive_order(writes, "jan-2", JANUARY)
+    await receive_order(writes, "feb-1", FEBRUARY)
 
 
 async def prune_all(url: str, before: datetime = LATER) -> int:
@@ -62,11 +62,11 @@ async def prune_all(url: str, before: datetime = LATER) -> int:
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_events_are_in_the_partition_of_their_orders_month(record: OrderWrites, sql: asyncpg.Connection) -> None:
+async def test_events_are_in_the_partition_of_their_orders_month(writes: OrderWrites, sql: asyncpg.Connection) -> None:
     """Also late ones, and once."""
     late = event("late", EventKind.ATTEMPT_FAILED, Step.CHARGE)
     for _ in range(2):
-        await record.attempt_failed("jan-1", "charge", 1, "late", late)
+        await writes.attempt_failed("jan-1", "charge", 1, "late", late)
     assert await events_by_partition(sql) == {
         "events_2026_01": ["jan-1 received", "jan-1 shipped", "jan-1 late", "jan-2 received", "jan-2 shipped"],
         "events_2026_02": ["feb-1 received", "feb-1 shipped"],
@@ -80,10 +80,10 @@ async def test_partitions_exist_for_the_next_months(sql: asyncpg.Connection) -> 
 
 
 async def test_partition_created_late_receives_events_of_the_default_partition(
-    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
+    writes: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
-    await receive_order(record, "jan-1", JANUARY)
-    await receive_order(record, "feb-1", FEBRUARY)
+    await receive_order(writes, "jan-1", JANUARY)
+    await receive_order(writes, "feb-1", FEBRUARY)
     before = await reads.events("jan-1")
     assert set(await events_by_partition(sql)) == {"events_default"}
     for _ in range(2):
@@ -97,14 +97,14 @@ async def test_partition_created_late_receives_events_of_the_default_partition(
 
 @pytest.mark.usefixtures("two_months")
 async def test_partition_whose_orders_are_all_prunable_is_dropped(
-    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
+    writes: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
-    await receive_order(record, "feb-2", FEBRUARY, ended=False)
+    await receive_order(writes, "feb-2", FEBRUARY, ended=False)
     assert await prune_all(postgres_url) == 3
     assert await partitions_of_2026(sql) == {"events_2026_02"}, "an order of February runs"
     assert await events_by_partition(sql) == {"events_2026_02": ["feb-2 received"]}
     assert not await reads.events("jan-1")
-    await record.record("feb-2", progress(2, Step.CANCELED, "canceled", completed_at=FEBRUARY))
+    await writes.record("feb-2", progress(2, Step.CANCELED, "canceled", completed_at=FEBRUARY))
     assert await prune_all(postgres_url) == 1
     assert await partitions_of_2026(sql) == set()
 
@@ -120,15 +120,15 @@ async def test_partition_is_kept_until_its_month_has_ended(sql: asyncpg.Connecti
 
 @pytest.mark.usefixtures("two_months")
 async def test_interrupted_prune_continues_and_keeps_events_of_new_orders(
-    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
+    writes: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
-    await receive_order(record, "jan-3", JANUARY, ended=False)
+    await receive_order(writes, "jan-3", JANUARY, ended=False)
     # As if the order had been received while the partition was detached.
     await sql.execute("select detach_events_partition('2026-01-01')")
     assert set(await events_by_partition(sql)) == {"events_2026_02"}
     await prune_all(postgres_url)
     assert await partitions_of_2026(sql) == set()
-    await record.record("jan-3", progress(2, Step.CHARGE, "received", "approved"))
+    await writes.record("jan-3", progress(2, Step.CHARGE, "received", "approved"))
     assert await events_by_partition(sql) == {"events_default": ["jan-3 received", "jan-3 approved"]}
     assert len(await reads.events("jan-3")) == 2
 
@@ -136,13 +136,13 @@ async def test_interrupted_prune_continues_and_keeps_events_of_new_orders(
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_months")
 async def test_prune_does_not_wait_for_a_long_reader(
-    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
+    writes: OrderWrites, reads: OrderReads, sql: asyncpg.Connection, postgres_url: str
 ) -> None:
     """A backup holds a lock on every table for hours; writers would wait behind a prune that waits for it."""
     async with sql.transaction():
         await sql.fetch("select from events")
         assert await asyncio.wait_for(prune_all(postgres_url), 60) == 3
-        await receive_order(record, "now-1", datetime.now(UTC))
+        await receive_order(writes, "now-1", datetime.now(UTC))
     assert await partitions_of_2026(sql) == {"events_2026_01", "events_2026_02"}
     assert await events_by_partition(sql) == {f"events_{datetime.now(UTC):%Y_%m}": ["now-1 received", "now-1 shipped"]}
     assert await prune_all(postgres_url) == 0
@@ -151,9 +151,9 @@ async def test_prune_does_not_wait_for_a_long_reader(
 
 
 @pytest.mark.usefixtures("two_months")
-async def test_prune_reads_events_by_index(record: OrderWrites, sql: asyncpg.Connection, postgres_url: str) -> None:
+async def test_prune_reads_events_by_index(writes: OrderWrites, sql: asyncpg.Connection, postgres_url: str) -> None:
     """Postgres overestimates the number of rows, and would read all partitions."""
-    await receive_order(record, "jan-3", JANUARY, ended=False)
+    await receive_order(writes, "jan-3", JANUARY, ended=False)
     await sql.execute(
         "set session_replication_role = replica;"
         "insert into events (order_id, key, kind, step, at, received_month)"

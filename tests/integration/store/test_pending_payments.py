@@ -19,15 +19,15 @@ PAIRS = tuple(itertools.product(Step, PaymentStatus))
 
 
 async def test_sql_and_python_agree_on_pending_payments(
-    database: Database, record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
+    database: Database, writes: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     pairs = {f"{step}-{paid}": (step, paid) for step, paid in PAIRS}
     for order_id, (_, paid) in pairs.items():
-        await receive(record, sample_order(order_id))
-        await record.begin_payment(payment(order_id))
+        await receive(writes, sample_order(order_id))
+        await writes.begin_payment(payment(order_id))
         await force_payment_status(sql, order_id, paid)
     for order_id, (step, _) in pairs.items():
-        await record.record(order_id, progress(2, step, completed_at=AT))
+        await writes.record(order_id, progress(2, step, completed_at=AT))
 
     pending = {order_id for order_id, pair in pairs.items() if payment_pending(*pair)}
     rows = await sql.fetch(
@@ -47,30 +47,30 @@ async def test_sql_and_python_agree_on_pending_payments(
 
 @pytest.mark.parametrize("step", [Step.CANCELED, Step.FAILED])
 async def test_refund_of_a_charge_is_pending_from_the_end_until_it_is_refunded(
-    record: OrderWrites, sql: asyncpg.Connection, step: Step
+    writes: OrderWrites, sql: asyncpg.Connection, step: Step
 ) -> None:
     async def pending() -> list[str]:
         return [row["status"] for row in await sql.fetch("select status from pending_payments")]
 
-    await receive(record)
-    await record.begin_payment(payment())
+    await receive(writes)
+    await writes.begin_payment(payment())
     assert await pending() == [PaymentStatus.INIT]
-    await record.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE)
+    await writes.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE)
     assert await pending() == []
-    await record.record("ord-1", progress(2, step, completed_at=AT))
+    await writes.record("ord-1", progress(2, step, completed_at=AT))
     assert await pending() == [PaymentStatus.CHARGED]
-    decision = await record.begin_refund("pay-ord-1", "ord-1", UNDO, undo=True)
+    decision = await writes.begin_refund("pay-ord-1", "ord-1", UNDO, undo=True)
     assert await pending() == [PaymentStatus.REFUNDING]
-    await record.finish_refund(decision.parts[0], Refund(reference="re_1"))
+    await writes.finish_refund(decision.parts[0], Refund(reference="re_1"))
     assert await pending() == []
 
 
 async def test_refund_of_a_charge_recorded_after_the_end_is_pending(
-    record: OrderWrites, sql: asyncpg.Connection
+    writes: OrderWrites, sql: asyncpg.Connection
 ) -> None:
-    await receive(record)
-    await record.begin_payment(payment())
-    await record.record("ord-1", progress(2, Step.FAILED, completed_at=AT))
-    await record.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE)
+    await receive(writes)
+    await writes.begin_payment(payment())
+    await writes.record("ord-1", progress(2, Step.FAILED, completed_at=AT))
+    await writes.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE)
     row = await sql.fetchrow("select status, since > $1 as newly from pending_payments", AT)
     assert tuple(row) == (PaymentStatus.CHARGED, True)

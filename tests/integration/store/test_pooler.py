@@ -70,7 +70,7 @@ async def test_transaction_pooler_carries_writes_and_change_feed(postgres_url: s
     await eventually(answers)
     # More callers than pooled connections, so that each call gets a different one.
     async with Database(pooled_url, pool_size=8, timeout=ten, listen_url=postgres_url, prepared=False) as database:
-        record, reads = OrderWrites(database), OrderReads(database)
+        writes, reads = OrderWrites(database), OrderReads(database)
         feed = PostgresChangeFeed(database, poll=timedelta(minutes=10))  # only notifications start a read
         delivered: set[str] = set()
 
@@ -84,10 +84,10 @@ async def test_transaction_pooler_carries_writes_and_change_feed(postgres_url: s
         ids = {f"ord-{number}" for number in range(40)}
 
         async def write(order_id: str) -> None:
-            await receive(record, sample_order(order_id))
-            await record.begin_payment(payment(order_id))
-            await record.finish_payment(payment(order_id), PaymentStatus.CHARGED, CHARGE)
-            await record.record(order_id, progress(2, Step.SHIPPED, completed_at=AT))
+            await receive(writes, sample_order(order_id))
+            await writes.begin_payment(payment(order_id))
+            await writes.finish_payment(payment(order_id), PaymentStatus.CHARGED, CHARGE)
+            await writes.record(order_id, progress(2, Step.SHIPPED, completed_at=AT))
 
         await asyncio.gather(*(write(order_id) for order_id in ids))
 

@@ -18,11 +18,11 @@ from support.sample_rows import AT, CHARGE, UNDO, event, payment, progress, rece
 
 
 @pytest.fixture(autouse=True)
-async def received(record: OrderWrites) -> None:
-    await receive(record)
+async def received(writes: OrderWrites) -> None:
+    await receive(writes)
 
 
-async def test_progress_sets_every_field(record: OrderWrites, reads: OrderReads) -> None:
+async def test_progress_sets_every_field(writes: OrderWrites, reads: OrderReads) -> None:
     declared = SpecResult(generation=4, outcome=SpecOutcome.REJECTED, reason="too late")
     given = progress(
         2,
@@ -37,7 +37,7 @@ async def test_progress_sets_every_field(record: OrderWrites, reads: OrderReads)
         declared=declared,
         completed_at=AT,
     )
-    await record.record("ord-1", given)
+    await writes.record("ord-1", given)
     found = await reads.order("ord-1")
     assert found is not None
     for field in ("step", "approved", "canceled", "cancel_reason", "dispatch_failed_reason", "last_error", "address"):
@@ -45,69 +45,69 @@ async def test_progress_sets_every_field(record: OrderWrites, reads: OrderReads)
     assert (found.status.retries, found.status.declared, found.status.completed_at) == ({"charge": 2}, declared, AT)
 
 
-async def test_late_progress_is_not_applied_and_its_events_are_kept(record: OrderWrites, reads: OrderReads) -> None:
-    await record.record("ord-1", progress(3, Step.SHIPPING, "three", approved=True))
-    await record.record("ord-1", progress(2, Step.CHARGE, "two", last_error="late"))
+async def test_late_progress_is_not_applied_and_its_events_are_kept(writes: OrderWrites, reads: OrderReads) -> None:
+    await writes.record("ord-1", progress(3, Step.SHIPPING, "three", approved=True))
+    await writes.record("ord-1", progress(2, Step.CHARGE, "two", last_error="late"))
     found = await reads.order("ord-1")
     assert found is not None
     assert (found.status.step, found.status.approved, found.status.last_error) == (Step.SHIPPING, True, None)
     assert len(await reads.events("ord-1")) == 3
 
 
-async def test_repeated_progress_changes_nothing(record: OrderWrites, reads: OrderReads) -> None:
+async def test_repeated_progress_changes_nothing(writes: OrderWrites, reads: OrderReads) -> None:
     given = progress(2, Step.CHARGE, "two", retries={"charge": 1})
-    await record.record("ord-1", given)
+    await writes.record("ord-1", given)
     before = await reads.order("ord-1")
-    await record.record("ord-1", given)
+    await writes.record("ord-1", given)
     assert await reads.order("ord-1") == before
     assert len(await reads.events("ord-1")) == 2
 
 
 async def test_every_change_raises_the_version_and_stores_its_transaction(
-    record: OrderWrites, sql: asyncpg.Connection
+    writes: OrderWrites, sql: asyncpg.Connection
 ) -> None:
     seen = [await sql.fetchrow("select version, changed_xid, updated_at from orders")]
     for number in (2, 3):
-        await record.record("ord-1", progress(number, Step.CHARGE))
+        await writes.record("ord-1", progress(number, Step.CHARGE))
         seen.append(await sql.fetchrow("select version, changed_xid, updated_at from orders"))
     assert [row["version"] for row in seen] == sorted({row["version"] for row in seen})
     assert len({row["changed_xid"] for row in seen}) == 3
     assert [row["updated_at"] for row in seen] == sorted(row["updated_at"] for row in seen)
 
 
-async def test_events_only_raise_the_version(record: OrderWrites, reads: OrderReads) -> None:
+async def test_events_only_raise_the_version(writes: OrderWrites, reads: OrderReads) -> None:
     before = await reads.order("ord-1")
-    await record.record("ord-1", progress(1, Step.RECEIVE, "another"))
+    await writes.record("ord-1", progress(1, Step.RECEIVE, "another"))
     after = await reads.order("ord-1")
     assert before is not None
     assert after is not None
     assert after.version > before.version
 
 
-async def test_progress_without_address_keeps_the_address(record: OrderWrites, reads: OrderReads) -> None:
-    await record.record("ord-1", progress(2, Step.CHARGE))
+async def test_progress_without_address_keeps_the_address(writes: OrderWrites, reads: OrderReads) -> None:
+    await writes.record("ord-1", progress(2, Step.CHARGE))
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.address == ADDRESS
 
 
-async def test_retries_are_merged(record: OrderWrites, reads: OrderReads) -> None:
-    await record.record("ord-1", progress(2, Step.CHARGE, retries={"receive": 1}))
-    await record.record("ord-1", progress(3, Step.CHARGE, retries={"charge": 2}))
+async def test_retries_are_merged(writes: OrderWrites, reads: OrderReads) -> None:
+    await writes.record("ord-1", progress(2, Step.CHARGE, retries={"receive": 1}))
+    await writes.record("ord-1", progress(3, Step.CHARGE, retries={"charge": 2}))
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.retries == {"receive": 1, "charge": 2}
 
 
-async def test_progress_of_an_unknown_order_is_an_error(record: OrderWrites) -> None:
+async def test_progress_of_an_unknown_order_is_an_error(writes: OrderWrites) -> None:
     with pytest.raises(asyncpg.NoDataFoundError, match="ord-2 is not recorded"):
-        await record.record("ord-2", progress(2, Step.CHARGE))
+        await writes.record("ord-2", progress(2, Step.CHARGE))
 
 
-async def test_concurrent_progress_in_any_order_is_recorded_once(record: OrderWrites, reads: OrderReads) -> None:
+async def test_concurrent_progress_in_any_order_is_recorded_once(writes: OrderWrites, reads: OrderReads) -> None:
     given = [progress(number, Step.CHARGE, f"e{number}", f"f{number}") for number in range(2, 22)] * 2
     random.Random(7).shuffle(given)
-    await asyncio.gather(*(record.record("ord-1", one) for one in given))
+    await asyncio.gather(*(writes.record("ord-1", one) for one in given))
     found = await reads.order("ord-1")
     events = await reads.events("ord-1")
     assert found is not None
@@ -115,12 +115,12 @@ async def test_concurrent_progress_in_any_order_is_recorded_once(record: OrderWr
     assert len({one.id for one in events}) == 41
 
 
-async def test_events_are_read_in_the_order_they_were_recorded(record: OrderWrites, reads: OrderReads) -> None:
+async def test_events_are_read_in_the_order_they_were_recorded(writes: OrderWrites, reads: OrderReads) -> None:
     recorded = [
         AuditEvent(key=f"k{number}", kind=EventKind.CHARGED, step=Step.CHARGE, at=AT, detail={"amount": "1.10", "n": n})
         for number, n in enumerate([{"deep": [1, 2.5, None, "ü"]}, "x"])
     ]
-    await record.record("ord-1", progress(2, Step.CHARGE).model_copy(update={"events": tuple(recorded)}))
+    await writes.record("ord-1", progress(2, Step.CHARGE).model_copy(update={"events": tuple(recorded)}))
     first, *rest = await reads.events("ord-1")
     assert [(one.kind, one.step, one.at, one.detail) for one in rest] == [
         (one.kind, one.step, one.at, one.detail) for one in recorded
@@ -138,11 +138,11 @@ async def test_events_are_append_only(sql: asyncpg.Connection, reads: OrderReads
     assert len(await reads.events("ord-1")) == 1
 
 
-async def test_failed_attempt_records_event_error_and_count(record: OrderWrites, reads: OrderReads) -> None:
+async def test_failed_attempt_records_event_error_and_count(writes: OrderWrites, reads: OrderReads) -> None:
     failed = event("run/1/2", EventKind.ATTEMPT_FAILED, Step.CHARGE, attempt=2)
     for _ in range(2):
-        await record.attempt_failed("ord-1", "charge", 2, "ProviderUnavailable: later", failed)
-    await record.attempt_failed("ord-1", "charge", 1, "late", event("run/1/1", EventKind.ATTEMPT_FAILED, Step.CHARGE))
+        await writes.attempt_failed("ord-1", "charge", 2, "ProviderUnavailable: later", failed)
+    await writes.attempt_failed("ord-1", "charge", 1, "late", event("run/1/1", EventKind.ATTEMPT_FAILED, Step.CHARGE))
     found = await reads.order("ord-1")
     assert found is not None
     assert (found.status.retries, found.status.last_error) == ({"charge": 2}, "late")
@@ -150,10 +150,10 @@ async def test_failed_attempt_records_event_error_and_count(record: OrderWrites,
 
 
 async def test_failed_attempt_of_an_ended_order_does_not_change_its_last_error(
-    record: OrderWrites, reads: OrderReads
+    writes: OrderWrites, reads: OrderReads
 ) -> None:
-    await record.record("ord-1", progress(2, Step.SHIPPED, completed_at=AT))
-    await record.attempt_failed("ord-1", "charge", 1, "late", event("run/1/1", EventKind.ATTEMPT_FAILED, Step.CHARGE))
+    await writes.record("ord-1", progress(2, Step.SHIPPED, completed_at=AT))
+    await writes.attempt_failed("ord-1", "charge", 1, "late", event("run/1/1", EventKind.ATTEMPT_FAILED, Step.CHARGE))
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.last_error is None
@@ -161,31 +161,31 @@ async def test_failed_attempt_of_an_ended_order_does_not_change_its_last_error(
 
 
 async def test_failed_attempt_after_the_end_is_counted_only_while_a_refund_is_pending(
-    record: OrderWrites, reads: OrderReads
+    writes: OrderWrites, reads: OrderReads
 ) -> None:
     async def charge() -> None:
-        await record.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE)
+        await writes.finish_payment(payment(), PaymentStatus.CHARGED, CHARGE)
 
     async def begin_refund() -> None:
-        await record.begin_refund("pay-ord-1", "ord-1", UNDO, undo=True)
+        await writes.begin_refund("pay-ord-1", "ord-1", UNDO, undo=True)
 
     become = {
         PaymentStatus.CHARGED: charge,
         PaymentStatus.REFUNDING: begin_refund,
-        PaymentStatus.REFUNDED: lambda: refund(record),
+        PaymentStatus.REFUNDED: lambda: refund(writes),
     }
 
     async def retries_after(status: PaymentStatus, step: str) -> dict[str, int]:
         await become[status]()
         failed = event(f"run/{step}/1", EventKind.ATTEMPT_FAILED, Step.CANCELED)
-        await record.attempt_failed("ord-1", step, 1, "no answer", failed)
+        await writes.attempt_failed("ord-1", step, 1, "no answer", failed)
         found = await reads.order("ord-1")
         assert found is not None
         return found.status.retries
 
-    await record.begin_payment(payment())
+    await writes.begin_payment(payment())
     await charge()
-    await record.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
+    await writes.record("ord-1", progress(2, Step.CANCELED, completed_at=AT))
     assert await retries_after(PaymentStatus.CHARGED, "refund") == {"refund": 1}
     assert await retries_after(PaymentStatus.REFUNDING, "void") == {"refund": 1, "void": 1}
     # The order has settled: its readers expect no further change.
@@ -193,18 +193,18 @@ async def test_failed_attempt_after_the_end_is_counted_only_while_a_refund_is_pe
     assert [one.kind for one in await reads.events("ord-1")].count(EventKind.ATTEMPT_FAILED) == 3
 
 
-async def test_failed_attempt_of_an_unknown_order_is_ignored(record: OrderWrites) -> None:
-    await record.attempt_failed("ord-2", "receive", 1, "boom", event("run/1/1", EventKind.ATTEMPT_FAILED))
+async def test_failed_attempt_of_an_unknown_order_is_ignored(writes: OrderWrites) -> None:
+    await writes.attempt_failed("ord-2", "receive", 1, "boom", event("run/1/1", EventKind.ATTEMPT_FAILED))
 
 
 async def test_failed_attempts_and_progress_with_the_same_events_do_not_deadlock(
-    record: OrderWrites, reads: OrderReads
+    writes: OrderWrites, reads: OrderReads
 ) -> None:
     failed = [event(f"f{number}", EventKind.ATTEMPT_FAILED, Step.CHARGE) for number in range(10)]
     await asyncio.gather(
-        *(record.attempt_failed("ord-1", "charge", number, "x", one) for number, one in enumerate(failed)),
+        *(writes.attempt_failed("ord-1", "charge", number, "x", one) for number, one in enumerate(failed)),
         *(
-            record.record("ord-1", progress(2 + number, Step.CHARGE).model_copy(update={"events": tuple(failed)}))
+            writes.record("ord-1", progress(2 + number, Step.CHARGE).model_copy(update={"events": tuple(failed)}))
             for number in range(10)
         ),
     )
@@ -233,12 +233,12 @@ async def test_events_of_an_order_are_read_by_index(reads: OrderReads, sql: asyn
 
 
 async def test_writer_that_waited_for_a_lock_writes_the_newest_version(
-    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
+    writes: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
     other = sql.transaction()
     await other.start()
     await sql.execute("update orders set step = 'charge'")
-    waiting = asyncio.create_task(record.record_shipment(shipment(ShipmentStatus.PREPARED), [event("s")]))
+    waiting = asyncio.create_task(writes.record_shipment(shipment(ShipmentStatus.PREPARED), [event("s")]))
 
     async def waits() -> bool:
         return bool(await sql.fetchval("select count(*) from pg_locks where not granted"))

@@ -34,22 +34,22 @@ async def refusing(sql: asyncpg.Connection) -> None:
         await sql.execute(f"alter table {table} add check ({column} not like '%{POISON}%')")
 
 
-async def test_email_address_longer_than_an_index_row_is_rejected(record: OrderWrites, sql: asyncpg.Connection) -> None:
+async def test_email_address_longer_than_an_index_row_is_rejected(writes: OrderWrites, sql: asyncpg.Connection) -> None:
     # Text that repeats would be compressed until it fits.
     long = "".join([await sql.fetchval("select md5($1)", str(number)) for number in range(100)])
     with pytest.raises(StoreRejected, match=r"index row size \d+ exceeds btree version 4 maximum 2704"):
-        await receive(record, sample_order(customer=Customer.model_construct(name="Ann", email=long)))
+        await receive(writes, sample_order(customer=Customer.model_construct(name="Ann", email=long)))
     assert await sql.fetchval("select count(*) from orders") == 0
 
 
 @pytest.mark.usefixtures("refusing")
 async def test_rejected_progress_is_recorded_with_the_reason_in_place_of_its_texts(
-    record: OrderWrites, reads: OrderReads
+    writes: OrderWrites, reads: OrderReads
 ) -> None:
-    await receive(record)
+    await receive(writes)
     canceled = progress(2, Step.CANCELED, canceled=True, cancel_reason=POISON, last_error="harmless")
     events = (event("a", EventKind.CANCEL_REQUESTED, reason=POISON), event("b", EventKind.CANCELED, reason=POISON))
-    await record.record("ord-1", canceled.model_copy(update={"events": events}))
+    await writes.record("ord-1", canceled.model_copy(update={"events": events}))
     found = await reads.order("ord-1")
     assert found is not None
     assert (found.status.step, found.status.canceled) == (Step.CANCELED, True)
@@ -60,31 +60,31 @@ async def test_rejected_progress_is_recorded_with_the_reason_in_place_of_its_tex
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_rejected_event_of_a_payment_moves_the_payment(record: OrderWrites, reads: OrderReads) -> None:
-    await receive(record)
-    began = await record.begin_payment(
+async def test_rejected_event_of_a_payment_moves_the_payment(writes: OrderWrites, reads: OrderReads) -> None:
+    await receive(writes)
+    began = await writes.begin_payment(
         payment(), progress(2, Step.CHARGE).model_copy(update={"events": (event("c", reason=POISON),)})
     )
     assert began.is_new
     pending = event("o", EventKind.REFUND_PENDING, reason=POISON)
-    ended = await record.finish_payment(payment(), PaymentStatus.VOIDED, events=[pending])
+    ended = await writes.finish_payment(payment(), PaymentStatus.VOIDED, events=[pending])
     assert ended.status is PaymentStatus.VOIDED
     assert [line.kind for line in await reads.events("ord-1")][1:] == ["received", "refund_pending"]
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_rejected_reference_is_an_error(record: OrderWrites) -> None:
-    await receive(record)
+async def test_rejected_reference_is_an_error(writes: OrderWrites) -> None:
+    await receive(writes)
     charge = Charge(reference=POISON)
     with pytest.raises(StoreRejected, match="payments_reference_check"):
-        await record.finish_payment(payment(), PaymentStatus.CHARGED, charge, progress=progress(2, Step.SHIPPING))
+        await writes.finish_payment(payment(), PaymentStatus.CHARGED, charge, progress=progress(2, Step.SHIPPING))
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_shipment_with_rejected_texts_is_recorded_without_them(record: OrderWrites, reads: OrderReads) -> None:
-    await receive(record)
+async def test_shipment_with_rejected_texts_is_recorded_without_them(writes: OrderWrites, reads: OrderReads) -> None:
+    await receive(writes)
     given = shipment(ShipmentStatus.FAILED, tracking_number=POISON, dispatch_failed_reason=POISON)
-    await record.record_shipment(given, [event("d", EventKind.DISPATCH_FAILED, reason=POISON)])
+    await writes.record_shipment(given, [event("d", EventKind.DISPATCH_FAILED, reason=POISON)])
     found = await reads.order("ord-1")
     assert found is not None
     (kept,) = found.status.shipments
@@ -94,10 +94,10 @@ async def test_shipment_with_rejected_texts_is_recorded_without_them(record: Ord
 
 
 @pytest.mark.usefixtures("refusing")
-async def test_failed_attempt_with_a_rejected_error_is_counted(record: OrderWrites, reads: OrderReads) -> None:
-    await receive(record)
+async def test_failed_attempt_with_a_rejected_error_is_counted(writes: OrderWrites, reads: OrderReads) -> None:
+    await receive(writes)
     failed = event("f", EventKind.ATTEMPT_FAILED, error=POISON)
-    await record.attempt_failed("ord-1", "charge", 2, POISON, failed)
+    await writes.attempt_failed("ord-1", "charge", 2, POISON, failed)
     found = await reads.order("ord-1")
     assert found is not None
     assert found.status.retries == {"charge": 2}
@@ -106,9 +106,9 @@ async def test_failed_attempt_with_a_rejected_error_is_counted(record: OrderWrit
 
 @pytest.mark.usefixtures("refusing")
 async def test_compensation_with_a_rejected_reason_ends_the_order(
-    record: OrderWrites, reads: OrderReads, database: Database
+    writes: OrderWrites, reads: OrderReads, database: Database
 ) -> None:
-    await receive(record)
+    await receive(writes)
     ended = event("e", EventKind.WORKFLOW_CLOSED_EXTERNALLY, reason=POISON)
     await PostgresOrphanStore(database).record_compensation("ord-1", step=Step.FAILED, reason=POISON, events=[ended])
     found = await reads.order("ord-1")
@@ -118,17 +118,17 @@ async def test_compensation_with_a_rejected_reason_ends_the_order(
 
 
 async def test_key_longer_than_an_index_row_is_replaced(
-    record: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
+    writes: OrderWrites, reads: OrderReads, sql: asyncpg.Connection
 ) -> None:
-    await receive(record)
+    await receive(writes)
     long = "".join([await sql.fetchval("select md5($1)", str(number)) for number in range(100)])
     for _ in range(2):
-        await record.record("ord-1", progress(2, Step.CHARGE).model_copy(update={"events": (event(long),)}))
+        await writes.record("ord-1", progress(2, Step.CHARGE).model_copy(update={"events": (event(long),)}))
     assert len(await reads.events("ord-1")) == 2
 
 
-async def test_step_that_the_schema_does_not_know_is_rejected(record: OrderWrites, sql: asyncpg.Connection) -> None:
-    await receive(record)
+async def test_step_that_the_schema_does_not_know_is_rejected(writes: OrderWrites, sql: asyncpg.Connection) -> None:
+    await receive(writes)
     await sql.execute("alter table orders add check (step <> 'shipping')")
     with pytest.raises(StoreRejected, match="CheckViolationError"):
-        await record.record("ord-1", progress(2, Step.SHIPPING))
+        await writes.record("ord-1", progress(2, Step.SHIPPING))

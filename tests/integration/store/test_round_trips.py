@@ -83,24 +83,24 @@ async def counted(postgres_url: str, proxy: CountingProxy) -> AsyncIterator[Data
 
 
 async def test_every_call_is_one_round_trip(counted: Database, proxy: CountingProxy) -> None:
-    record, reads = OrderWrites(counted), OrderReads(counted)
+    writes, reads = OrderWrites(counted), OrderReads(counted)
     numbers = iter(range(2, 100))
     failed = event("f", EventKind.ATTEMPT_FAILED)
 
     calls: dict[str, Callable[[], Awaitable[object]]] = {
-        "receive": lambda: receive(record, sample_order(f"ord-{next(numbers)}")),
-        "record": lambda: record.record("ord-1", progress(next(numbers), Step.CHARGE, "a", "b")),
-        "begin_payment": lambda: record.begin_payment(payment(), progress(next(numbers), Step.CHARGE)),
-        "finish_payment": lambda: record.finish_payment(
+        "receive": lambda: receive(writes, sample_order(f"ord-{next(numbers)}")),
+        "record": lambda: writes.record("ord-1", progress(next(numbers), Step.CHARGE, "a", "b")),
+        "begin_payment": lambda: writes.begin_payment(payment(), progress(next(numbers), Step.CHARGE)),
+        "finish_payment": lambda: writes.finish_payment(
             payment(), PaymentStatus.CHARGED, CHARGE, progress=progress(next(numbers), Step.CHARGE)
         ),
-        "record_shipment": lambda: record.record_shipment(shipment(ShipmentStatus.PREPARED), [failed]),
-        "attempt_failed": lambda: record.attempt_failed("ord-1", "charge", next(numbers), "x", failed),
+        "record_shipment": lambda: writes.record_shipment(shipment(ShipmentStatus.PREPARED), [failed]),
+        "attempt_failed": lambda: writes.attempt_failed("ord-1", "charge", next(numbers), "x", failed),
         "order": lambda: reads.order("ord-1"),
         "orders": lambda: reads.orders(["ord-1", "ord-2"]),
         "events": lambda: reads.events("ord-1"),
     }
-    await receive(record)
+    await receive(writes)
     counts = {}
     for name, call in calls.items():
         await call()  # prepares the statement, once per connection
@@ -115,8 +115,8 @@ async def test_statements_are_unnamed_without_prepared_statements(postgres_url: 
     """A pooler can give each call another connection; a flush between the call's two parts keeps it until the end."""
     through = postgres_url.replace(f":{urlsplit(postgres_url).port}/", f":{proxy.port}/") + "?sslmode=disable"
     async with Database(through, pool_size=1, timeout=timedelta(seconds=10), prepared=False) as database:
-        record = OrderWrites(database)
-        await receive(record)
+        writes = OrderWrites(database)
+        await receive(writes)
         before = proxy.round_trips
-        await record.record("ord-1", progress(2, Step.CHARGE))
+        await writes.record("ord-1", progress(2, Step.CHARGE))
     assert (proxy.prepared, proxy.round_trips - before) == ({b""}, 2)

@@ -21,7 +21,7 @@ from support.role_processes import RoleProcesses
 
 
 def charges(ledger: Path) -> int:
-    # The file exists before its tables.
+    # The worker creates the file first and its tables later; until then nothing was charged.
     with sqlite3.connect(ledger) as connection, suppress(sqlite3.OperationalError):
         return connection.execute("select count(*) from payment_entries where kind = 'charge'").fetchone()[0]
     return 0

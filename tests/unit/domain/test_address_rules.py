@@ -158,7 +158,7 @@ def test_rules_are_read_from_disk_once(monkeypatch):
 PINNED = "f0b78eed0a49607ef0cced58b33d096c293996973b6f6d85530c13efcc7229ed"
 """Workflows decide by these rules, also when a history is replayed. If they change with a release of the package, an
 order that runs may decide otherwise on a change of its address: deploy the release as a change of workflow code, see
-deploy/docs/decisions/0034-check-addresses-in-the-workflow.md."""
+deploy/docs/decisions/0024-check-addresses-in-the-workflow.md."""
 
 
 def test_rules_are_those_that_running_workflows_rely_on():

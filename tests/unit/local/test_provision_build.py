@@ -64,6 +64,14 @@ def test_build_is_published(resolver, fake_go, output):
     assert "fake-tool 1.2.3: built by Go" in output.getvalue()
 
 
+def test_build_has_the_tags_and_linker_flags_of_its_recipe(resolver, program_on_path):
+    program_on_path("go", 'given="$*"; while [ "$1" != -o ]; do shift; done; echo "$given" > "$2"')
+    recipe = GoBuild("fake", "example.test/fake", "-s", tags="some,others")
+    command = resolver.provide([Tool("fake-tool", "1.2.3", recipe)])["fake-tool"].path.read_text()
+    assert command.startswith("build -ldflags -s -tags some,others ")
+    assert command.endswith(" example.test/fake\n")
+
+
 def test_killed_build_publishes_nothing(resolver, cache, pins, fake_go, ran):
     fake_go('echo half > "$2"; exec sleep 60')
     with _run(cache, pins) as run:

@@ -1,4 +1,4 @@
-"""What is read from an answer besides its valid content."""
+"""Answers over HTTP: `Retry-After`, and the reason of a rejection in one line that can be printed."""
 
 from __future__ import annotations
 

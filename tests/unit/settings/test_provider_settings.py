@@ -30,7 +30,10 @@ def test_default_timeouts_leave_time_for_both_store_calls() -> None:
     ("given", "named"),
     [
         ({"payment_timeout": "1700ms"}, "ORDERFLEET_CHARGE_TIMEOUT (4s) has no room for"),
-        ({"payment_timeout": "3s", "charge_timeout": "10s"}, "ORDERFLEET_REFUND_TIMEOUT (5s) has no room for"),
+        (
+            {"payment_timeout": "3s", "charge_timeout": "10s", "capture_timeout": "10s"},
+            "ORDERFLEET_REFUND_TIMEOUT (5s) has no room for",
+        ),
         (
             {"charge_timeout": "3s"},
             "ORDERFLEET_PAYMENT_TIMEOUT (1s500ms) beside ORDERFLEET_DATABASE_TIMEOUT (2s)",

@@ -236,7 +236,8 @@ class GuardedRoute(APIRoute):
     """A route that authorizes the caller before FastAPI handles the request.
 
     FastAPI reads and parses the body before it resolves dependencies, so a dependency would let callers without a
-    token cause work.
+    token cause work. A middleware runs before routing: it would need its own table of paths and roles, and a route that
+    the table lacks would be open. The role is in the route's dependencies, which also describe it in OpenAPI.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

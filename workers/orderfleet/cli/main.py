@@ -69,6 +69,7 @@ def _load(module: str, name: str) -> Any:
 
 
 _LOCAL: Final = "On this machine"
+_ADAPTERS: Final = "Adapters"
 _ORDERS: Final = "Orders"
 _PODS: Final = "What the pods run"
 
@@ -100,6 +101,7 @@ _COMMANDS: Final = (
     ("erase", "orderfleet.cli.database", _ORDERS, "Erase a customer's personal data."),
     ("prune", "orderfleet.cli.database", _ORDERS, "Remove details of orders that ended long ago."),
     ("remove-finalizers", "orderfleet.cli.roles", _PODS, "Remove the operator's finalizer from every Order."),
+    ("conformance", "orderfleet.cli.conformance", _ADAPTERS, "Check a payment adapter against its guarantees."),
     ("settings", "orderfleet.cli.settings", _PODS, "Print the settings in effect."),
 )
 for _name, _module, _panel, _text in _COMMANDS:

@@ -32,10 +32,10 @@ class Unreadable:
 
 
 def check_readable(*values: Any) -> None:
-    """Check that every value could be converted.
+    """Check that the data converter could convert the payload of every value.
 
     Raises:
-        InputRejected: one could not; the message has the reason of the first.
+        InputRejected: it could not convert one; the message has the reason of the first.
     """
     for value in values:
         if isinstance(value, Unreadable):

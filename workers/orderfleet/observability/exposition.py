@@ -44,6 +44,15 @@ observation as an exemplar.
 
 
 _CORE: Final = """
+## Where orders and payments are counted
+
+Workflows count nothing, because their code runs again on replay and after a lost task. Received and ended orders,
+charges and refunds are counted where the order store reports what its statement changed: a repeated write changes
+nothing and counts nothing. A review is counted when the activity that records its end succeeds, attempts and calls of
+providers where they happen. So only sums over all workers are meaningful. A worker that is killed between the commit
+and the next scrape loses a count, and a review counts twice if the recording activity's answer was lost; the order
+store stays exact.
+
 ## Metrics of Temporal's SDK
 
 A worker whose `ORDERFLEET_TEMPORAL_METRICS_PORT` isn't 0 serves the SDK's own metrics there, as `temporal_…`:

@@ -226,7 +226,7 @@ class Reconciler:
         try:
             closed = await self._client.closed(order_id)
         except OrderNotFound:
-            # Each reconciliation until then checks again, so the status does not alternate.
+            # The reason stays until a check finds the workflow, so the status does not change back and forth.
             entry.observe(workflow_unchecked=False, workflow_missing=True, record_read=False)
             entry.check_workflow_at = now
             self._enqueue(key, MISSING_RECHECK)
@@ -293,7 +293,8 @@ class Reconciler:
             self._cache.remove(key, entry.uid)
         else:
             if not self._selector.matches(body["metadata"].get("labels", {})):
-                # The watch reports it too, unless the connection is dead: a new listing omits the Order silently.
+                # The watch reports a label change as a deletion. After a broken connection it does not: a new listing
+                # leaves the Order out without an event.
                 self._cache.remove(key, entry.uid)
                 return
             if body["metadata"]["uid"] == entry.uid:

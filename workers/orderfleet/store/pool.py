@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 _STATEMENTS: Final = 200
 """Prepared statements cached per connection: more than there are."""
 
+_CLOSED_OR_BUG: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises when the server closes the connection during a statement, and for bugs."""
+
 _names: dict[str, str] = {}
 """Name of each statement in metrics, by its text: the driver accepts a plain string only."""
 
@@ -110,7 +113,10 @@ class Database:
                 operation.connected()
                 connection.add_log_listener(_log_warning)
                 try:
-                    return await _run(connection, sql, args)
+                    return await connection.fetch(sql, *args)
+                except _CLOSED_OR_BUG as error:
+                    _raise_if_closed(connection, error)
+                    raise
                 except (asyncio.CancelledError, asyncpg.ReadOnlySQLTransactionError):
                     # Releasing it would wait for the statement; a connection to a standby cannot be used.
                     connection.terminate()
@@ -147,7 +153,11 @@ class Database:
         """As `fetch`, on a connection that `listen` opened."""
         with translate_errors():
             async with self._time_limit():
-                return await _run(connection, sql, args)
+                try:
+                    return await connection.fetch(sql, *args)
+                except _CLOSED_OR_BUG as error:
+                    _raise_if_closed(connection, error)
+                    raise
 
     @asynccontextmanager
     async def _time_limit(self) -> AsyncIterator[None]:
@@ -211,15 +221,8 @@ def _address(url: str | Address) -> Address:
     return (lambda: url) if isinstance(url, str) else url
 
 
-async def _run(
-    connection: asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record],
-    sql: str,
-    args: tuple[object, ...],
-) -> list[asyncpg.Record]:
-    try:
-        return await connection.fetch(sql, *args)
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        # asyncpg raises these when the server closed the connection during the statement, and for bugs.
-        if connection.is_closed():
-            raise StoreUnavailable(f"Postgres closed the connection: {first_line(error)}") from error
-        raise
+def _raise_if_closed(
+    connection: asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record], error: Exception
+) -> None:
+    if connection.is_closed():
+        raise StoreUnavailable(f"Postgres closed the connection: {first_line(error)}") from error

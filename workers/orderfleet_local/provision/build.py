@@ -70,9 +70,12 @@ class Builder:
             "CGO_ENABLED": "0",
             "GOFLAGS": "-trimpath -mod=readonly -buildvcs=false",
             "GOWORK": "off",
+            # Fewer garbage collections of the compiler: about a tenth less CPU for 50 % more memory, measured on etcd.
+            # Turned off, they took a sixth of the CPU, but then a compilation needs 2.5 times the memory.
+            "GOGC": os.environ.get("GOGC", "400"),
         }
         command = [
-            *(go, "build", "-ldflags", recipe.linker_flags),
+            *(go, "build", "-ldflags", recipe.linker_flags, "-tags", recipe.tags),
             # The linker strips debug information; not generating it saves an eighth of the time.
             "-gcflags=all=-dwarf=false",
             *("-o", str(target), recipe.package),

@@ -1,4 +1,4 @@
-"""`orderfleet order describe`: one order as the order store, its workflow and Kubernetes have it, side by side.
+"""`orderfleet order describe`: one order as the order store, its workflow and Kubernetes have it; what it waits for.
 
 It only reads. A source that is unavailable is shown with the reason.
 """
