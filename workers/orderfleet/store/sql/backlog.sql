@@ -24,3 +24,4 @@ group by safe, kind
 union all
 select 'reconciliation', name, 1, extract(epoch from now() - completed_at)::float8
 from payment_reconciliations
+where name = 'last'
