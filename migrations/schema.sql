@@ -1024,6 +1024,9 @@ begin
         where payment_id = of_payment and number = of_number
         returning reference into kept;
     end if;
+    insert into payment_references (reference, payment_id, number)
+    select kept, of_payment, of_number where kept is not null
+    on conflict do nothing;
     return kept;
 end;
 $$;
@@ -1266,6 +1269,12 @@ CREATE TABLE public.payment_reconciliations (
     completed_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.payment_references (
+    reference text NOT NULL,
+    payment_id text NOT NULL,
+    number integer NOT NULL
+);
+
 CREATE VIEW public.payment_totals_by_day AS
  SELECT ((at AT TIME ZONE 'utc'::text))::date AS day,
     currency,
@@ -1437,6 +1446,9 @@ ALTER TABLE ONLY public.payment_intents
 ALTER TABLE ONLY public.payment_reconciliations
     ADD CONSTRAINT payment_reconciliations_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.payment_references
+    ADD CONSTRAINT payment_references_pkey PRIMARY KEY (reference);
+
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_pkey PRIMARY KEY (payment_id);
 
@@ -1516,6 +1528,9 @@ ALTER TABLE ONLY public.payment_ids
 
 ALTER TABLE ONLY public.payment_intents
     ADD CONSTRAINT payment_intents_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES public.payments(payment_id);
+
+ALTER TABLE ONLY public.payment_references
+    ADD CONSTRAINT payment_references_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES public.payments(payment_id);
 
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);

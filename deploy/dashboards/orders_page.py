@@ -44,6 +44,22 @@ PAGE = Page(
                     number=True,
                 ),
                 Panel(
+                    "Held",
+                    "short",
+                    "Orders that wait for the capture of their payment before their dispatch.",
+                    [Query("sum by (hold) (max by (hold) (orderfleet_held_orders))", "{{hold}}")],
+                    "OrderfleetOrdersHeld",
+                    number=True,
+                ),
+                Panel(
+                    "Longest held",
+                    "s",
+                    "Longest time that one of these orders has been held.",
+                    [Query("max by (hold) (orderfleet_held_order_oldest_seconds)", "{{hold}}")],
+                    "OrderfleetOrdersHeld",
+                    number=True,
+                ),
+                Panel(
                     "Pending refunds",
                     "short",
                     "Refunds that are not completed, including those that have not started.",

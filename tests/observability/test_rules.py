@@ -57,6 +57,10 @@ def age(status: str, seconds: float) -> Series:
     return {f'orderfleet_open_payment_oldest_seconds{{status="{status}"}}': steady(seconds)}
 
 
+def held(hold: str, seconds: float) -> Series:
+    return {f'orderfleet_held_order_oldest_seconds{{hold="{hold}"}}': steady(seconds)}
+
+
 def pollers(orders: float, shipping: float) -> Series:
     return {
         f'temporal_num_pollers{{task_queue="{queue}",poller_type="workflow_task"}}': steady(count)
@@ -198,6 +202,8 @@ CASES = [
         {'orderfleet_refunds_total{result="failed"}': "3x10 4x80"},
     ),
     Case("OrderfleetPaymentStuck", age("init", 900), age("init", 901)),
+    Case("OrderfleetOrdersHeld", held("capture_unknown", 900), held("capture_unknown", 901)),
+    Case("OrderfleetOrdersHeld", held("payment_required", 86400), held("payment_required", 86401)),
     # The evaluation is at 20 minutes, so the time is 1,200.
     Case("OrderfleetOrphanSweepStopped", sweep_completed(600), sweep_completed(200)),
     Case("OrderfleetPaymentDifferences", differences(safe=5, unsafe=0), differences(safe=0, unsafe=1)),

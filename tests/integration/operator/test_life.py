@@ -35,6 +35,9 @@ async def test_reviewed_order_is_started_approved_and_shipped(operator_env, work
         "id": f"pay-{name}",
         "status": "CHARGED",
         "amount": "19.98",
+        "authorized": "19.98",
+        "captured": "19.98",
+        "refunded": "0.00",
         "currency": "USD",
     }
     assert done["status"]["trackingNumber"] == f"track-ship-{name}"

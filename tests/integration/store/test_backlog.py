@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from orderfleet.domain import names
 from orderfleet.domain.durations import MAX_DURATION
-from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.domain.status import Hold, PaymentStatus, Step
 from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
 from orderfleet.operator.main import sample_task_queues
 from orderfleet.store.pool import Database, statement
@@ -87,6 +87,21 @@ async def test_backlog_has_overdue_orders_until_they_end(database: Database, wri
     assert await overdue() == []
 
 
+async def test_backlog_has_held_orders_until_the_hold_ends(database: Database, writes: OrderWrites) -> None:
+    since = AT.now(UTC) - timedelta(minutes=20)
+    hold = Hold(name="payment_required", reason="no funds", remedy="pay", since=since, until=since + timedelta(days=7))
+    await receive(writes, sample_order("held"), progress(1, Step.SHIPPING, hold=hold))
+
+    async def held() -> list[BacklogSample]:
+        return [one for one in await OrderReads(database).backlog() if one.kind is BacklogKind.HELD_ORDER]
+
+    (sample,) = await held()
+    assert (sample.key, sample.count) == ("payment_required", 1)
+    assert sample.oldest == pytest.approx(20 * 60, abs=60)
+    await writes.record("held", progress(2, Step.SHIPPED))
+    assert await held() == []
+
+
 async def test_backlog_query_does_not_read_finished_orders(database: Database, sql) -> None:
     await sql.execute(FINISHED)
     for table in ("orders", "payments"):
@@ -98,6 +113,7 @@ async def test_backlog_query_does_not_read_finished_orders(database: Database, s
     assert used == {
         "orders_by_step",
         "orders_by_deadline",
+        "orders_held",
         "payments_pending",
         "orders_refund_pending",
         "payments_pkey",

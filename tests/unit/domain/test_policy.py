@@ -28,6 +28,7 @@ PINNED = {
     "prepare_package": {"attempt_timeout": "5s"},
     "dispatch_carrier": {"attempt_timeout": "5s"},
     "refund": {"attempt_timeout": "5s"},
+    "capture": {"attempt_timeout": "5s"},
 }
 CURRENT = OrderPolicy(address_checks=AddressChecks())
 STEP = {"attempts": 3, "initial_interval": "1s", "backoff": 2.0, "maximum_interval": "30s", "total_timeout": "1h"}
@@ -92,6 +93,9 @@ def test_current_defaults_are_those_that_running_orders_were_started_on():
     assert full.pop("address_checks") == {"validation": "required", "default_country": ""}
     assert {name: full.pop(name) for name in PINNED} == {name: {**STEP, **own} for name, own in PINNED.items()}
     assert full.pop("outage") == {"first": "1s", "longest": "1m"}
+    assert full.pop("capture_retries") == {"first": "1m", "longest": "1h"}
+    assert full.pop("payment_look_ups") == {"first": "5s", "longest": "5m"}
+    assert (full.pop("payment_hold"), full.pop("payment_pending")) == ("168h", "1h")
     assert sorted(map(repr, full.values())) == sorted(
         map(repr, [2, 1000, {"first": "1s", "longest": "1h"}, "shipping-tq", None])
     )

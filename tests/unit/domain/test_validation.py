@@ -6,8 +6,9 @@ import pytest
 
 from orderfleet.domain.money import Adjustment
 from orderfleet.domain.order import Address, Item, OrderInput
+from orderfleet.domain.payment import AmountLimits
 from orderfleet.domain.policy import OrderPolicy
-from orderfleet.domain.validation import problems
+from orderfleet.domain.validation import limit_problems, problems
 from support.factories import ADDRESS, order_input
 
 
@@ -127,3 +128,23 @@ def test_valid_adjustments_have_no_problems() -> None:
     )
     assert problems(order(**given)) == []
     assert order(**given).amount == 0
+
+
+@pytest.mark.parametrize(
+    ("price", "currency", "limits", "problem"),
+    [
+        ("0.30", "USD", AmountLimits(minimum=50), "amount 0.30 USD is below 0.50 USD, the payment provider's minimum"),
+        ("1.001", "KWD", AmountLimits(step=10), "amount 1.001 KWD is no multiple of 0.010 KWD"),
+        ("0.50", "USD", AmountLimits(minimum=50), None),
+        ("1.010", "KWD", AmountLimits(step=10), None),
+        ("0", "USD", AmountLimits(step=100, minimum=50), None),
+    ],
+)
+def test_amount_outside_of_the_providers_limits_is_named_with_a_remedy(price, currency, limits, problem):
+    order = order_input("o-1", items=[{"sku": "tea", "qty": 1, "price": price}], currency=currency)
+    found = limit_problems(order, limits)
+    assert len(found) == (problem is not None)
+    if problem is not None:
+        assert found[0].startswith("items: the order's ")
+        assert problem in found[0]
+        assert ";" in found[0]

@@ -92,7 +92,7 @@ _COMMANDS: Final = (
     ("stack", "orderfleet_local.cli.stack", _LOCAL, "Start, stop and inspect the local stack."),
     ("env", "orderfleet_local.cli.env", _LOCAL, "Print what a shell needs to use the local stack."),
     ("order", "orderfleet.cli.order", _ORDERS, "Start, inspect and change orders."),
-    ("payments", "orderfleet.cli.payments", _ORDERS, "List and export payments, refund orders in part."),
+    ("payments", "orderfleet.cli.payments", _ORDERS, "List, export, refund and retry payments."),
     ("worker", "orderfleet.cli.roles", _PODS, "Run the order steps, the shipping steps, or both."),
     ("operator", "orderfleet.cli.roles", _PODS, "Run the Kubernetes operator."),
     ("api", "orderfleet.cli.roles", _PODS, "Run the HTTP API."),

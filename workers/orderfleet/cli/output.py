@@ -125,7 +125,7 @@ def waiting_rows(status: OrderStatus) -> list[tuple[str, object]]:
         rows.append(("pending", f"waits for the customer{f' at {pending.url}' if pending.url else ''}{until}"))
     if hold is not None:
         rows.append(("held", f"{hold.name} since {time_text(hold.since)}: {hold.reason}"))
-        rows.append(("remedy", f"{hold.remedy}; it is canceled at {time_text(hold.until)}"))
+        rows.append(("remedy", f"{hold.remedy}; otherwise canceled at {time_text(hold.until)}"))
     return rows
 
 

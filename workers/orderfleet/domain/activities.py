@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
@@ -97,6 +98,10 @@ class ChargeInput(StepInput):
             pending: what the payment waits for.
             now: when the provider answered.
         """
+        changed: dict[str, Any] = {"seq": self.done_seq, "payment_pending": pending, "events": ()}
+        if self.begin.payment_pending is not None:
+            # A look-up: the first answer has the event.
+            return self.begin.model_copy(update=changed)
         until = {} if pending.until is None else {"until": pending.until.isoformat()}
         waits = AuditEvent(
             key=EventKind.PAYMENT_PENDING,
@@ -105,7 +110,7 @@ class ChargeInput(StepInput):
             at=now,
             detail={"payment": self.payment.payment_id, **until},
         )
-        return self.begin.model_copy(update={"seq": self.done_seq, "payment_pending": pending, "events": (waits,)})
+        return self.begin.model_copy(update={**changed, "events": (waits,)})
 
 
 class ChargeResult(StepResult):

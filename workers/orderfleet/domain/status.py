@@ -95,7 +95,7 @@ class PendingCustomer(Contract):
     """A charge or an authorization that waits for the customer: 3-D Secure, a bank transfer."""
 
     url: str = ""
-    """Where the customer continues; empty if there is no such page."""
+    """The page on which the customer completes the payment; empty if there is none."""
     until: datetime | None = None
     """When the provider gives up; None if it does not say."""
 

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from orderfleet.domain import names
 from orderfleet.domain.differences import DifferenceKind
-from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.domain.status import HoldName, PaymentStatus, Step
 
 
 class Exposer(StrEnum):
@@ -235,6 +235,13 @@ API_DURATION = histogram(
     route="path of the route as in the OpenAPI document, or `none`",
     status="HTTP status",
 )
+PAYMENT_WEBHOOKS = counter(
+    "orderfleet_payment_webhooks_total",
+    "Reports of the payment provider about charges, refunds and disputes.",
+    (Exposer.API,),
+    event="the provider's name of the report",
+    result=values("accepted", "ignored", "unknown"),
+)
 BUILD = gauge(
     "orderfleet_build_info",
     "Always 1; its labels identify the running build.",
@@ -314,6 +321,18 @@ OVERDUE_ORDER_OLDEST = gauge(
     "Time since the earliest of these deadlines.",
     OPERATOR_ONLY,
     step="as above",
+)
+HELD_ORDERS = gauge(
+    "orderfleet_held_orders",
+    "Orders that wait for the capture of their payment before their dispatch, counted every 15 s.",
+    OPERATOR_ONLY,
+    hold=values(*HoldName),
+)
+HELD_ORDER_OLDEST = gauge(
+    "orderfleet_held_order_oldest_seconds",
+    "Longest time that one of these orders has been held.",
+    OPERATOR_ONLY,
+    hold="as above",
 )
 OPEN_PAYMENTS = gauge(
     "orderfleet_open_payments",

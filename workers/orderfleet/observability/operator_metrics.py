@@ -17,7 +17,7 @@ from prometheus_client import Gauge
 
 from orderfleet.domain.differences import DifferenceKind
 from orderfleet.domain.errors import OrderfleetError
-from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.domain.status import HoldName, PaymentStatus, Step
 from orderfleet.observability import metrics
 from orderfleet.observability.tracing import exemplar
 
@@ -94,6 +94,7 @@ class BacklogKind(StrEnum):
     ORDER = "order"
     OVERDUE_ORDER = "overdue_order"
     """An order past its deadline that has neither shipped nor ended."""
+    HELD_ORDER = "held_order"
     PAYMENT = "payment"
     SAFE_DIFFERENCE = "safe_difference"
     """A difference from the payment provider's books that a reconciliation repairs."""
@@ -111,7 +112,7 @@ class BacklogSample:
 
     kind: BacklogKind
     key: str
-    """Step of the orders, status of the payments, kind of the differences, or name of the task queue."""
+    """Step or hold of the orders, status of the payments, kind of the differences, or name of the task queue."""
     count: int
     oldest: float
     """Age of the oldest in seconds; 0 if the backlog is empty."""
@@ -121,6 +122,7 @@ _STEPS = (Step.RECEIVE, Step.VALIDATE, Step.MANUAL_REVIEW, Step.CHARGE, Step.SHI
 _STATUSES = (PaymentStatus.INIT, PaymentStatus.CHARGED, PaymentStatus.REFUNDING)
 _OPEN = (metrics.OPEN_ORDERS, metrics.OPEN_ORDER_OLDEST)
 _OVERDUE = (metrics.OVERDUE_ORDERS, metrics.OVERDUE_ORDER_OLDEST)
+_HELD = (metrics.HELD_ORDERS, metrics.HELD_ORDER_OLDEST)
 _PAYMENTS = (metrics.OPEN_PAYMENTS, metrics.OPEN_PAYMENT_OLDEST)
 _DIFFERENCES = (metrics.DIFFERENCES, metrics.DIFFERENCE_OLDEST)
 _REPAIRS = {BacklogKind.SAFE_DIFFERENCE: "automatic", BacklogKind.UNSAFE_DIFFERENCE: "manual"}
@@ -128,7 +130,7 @@ _REPAIRS = {BacklogKind.SAFE_DIFFERENCE: "automatic", BacklogKind.UNSAFE_DIFFERE
 
 def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
     """Export the unfinished orders and payments; one without a sample exports 0, and None exports nothing."""
-    for gauge in (*_OPEN, *_OVERDUE, *_PAYMENTS, *_DIFFERENCES):
+    for gauge in (*_OPEN, *_OVERDUE, *_HELD, *_PAYMENTS, *_DIFFERENCES):
         gauge.clear()
     metrics.RECONCILED.set(math.nan if found is None else 0)
     if found is None:
@@ -137,6 +139,8 @@ def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
     for step in _STEPS:
         _set(*_OPEN, samples.get((BacklogKind.ORDER, step)), step=step)
         _set(*_OVERDUE, samples.get((BacklogKind.OVERDUE_ORDER, step)), step=step)
+    for hold in HoldName:
+        _set(*_HELD, samples.get((BacklogKind.HELD_ORDER, hold)), hold=hold)
     for status in _STATUSES:
         _set(*_PAYMENTS, samples.get((BacklogKind.PAYMENT, status)), status=status.lower())
     for kind in DifferenceKind:

@@ -248,7 +248,7 @@ def _summary(order: OrderResource, observed: ObservedState) -> Iterator[Conditio
 
 
 def _describe_hold(hold: Hold) -> str:
-    return f"{hold.reason}; {hold.remedy}; it is canceled at {hold.until:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{hold.reason}; {hold.remedy}; the order is canceled at {hold.until:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _describe_pending(pending: PendingCustomer) -> str:

@@ -50,8 +50,8 @@ class Settings(
             check_url(self, "payment_provider", "payment_url")
             check_stripe(self)
             check_timeout(self, "payment_timeout", "charge_timeout")
-            check_timeout(self, "payment_timeout", "capture_timeout")
             check_timeout(self, "payment_timeout", "refund_timeout")
+            check_timeout(self, "payment_timeout", "capture_timeout")
         if self.carrier not in IN_PROCESS:
             check_url(self, "carrier", "carrier_url")
             check_timeout(self, "carrier_timeout", "dispatch_carrier_timeout")

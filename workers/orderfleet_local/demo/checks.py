@@ -134,6 +134,25 @@ def charged(times: int, *, refunded: int = 0) -> Check:
     return check
 
 
+def captured(*, authorizations: int) -> Check:
+    """Check that the provider's books have that many authorizations, one capture of the whole, and no other charge."""
+
+    def check(facts: Facts) -> Finding:
+        count = Counter(entry.kind for entry in facts.payments)
+        amount = next((f"{entry.amount} {entry.currency}" for entry in facts.payments if entry.kind == "capture"), "")
+        payment = facts.status.get("payment") or {}
+        text = (
+            f"the payment provider authorized {_times(count['authorize'])} and captured {amount or 'nothing'}"
+            f" {_times(count['capture'])}; payment status in Kubernetes: {payment.get('status')},"
+            f" captured {payment.get('captured')}"
+        )
+        expected = (authorizations, 1, 0, 0, PaymentStatus.CHARGED, payment.get("amount"))
+        found = (*(count[kind] for kind in ("authorize", "capture", "charge", "refund")), payment.get("status"))
+        return Finding(text, (*found, payment.get("captured")) == expected)
+
+    return check
+
+
 def refunded_in_part(*amounts: str) -> Check:
     """Check the refunds in the provider's ledger, in this order, and those in the audit trail."""
 

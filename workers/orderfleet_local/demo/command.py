@@ -31,6 +31,7 @@ class Choice(StrEnum):
     ADDRESS = "address"
     REVIEW_TIMEOUT = "review-timeout"
     REFUND = "refund"
+    AUTHORIZE = "authorize"
     PARTIAL_REFUND = "partial-refund"
     FLAKY = "flaky"
     WORKER_CRASH = "worker-crash"
@@ -41,7 +42,8 @@ _SAMPLE: Final = "deploy/samples/order.yaml"
 _HELP: Final = (
     "`happy`: approved, charged, shipped. `cancel`: canceled in review. `address`: changed in review."
     " `review-timeout`: not approved in time. `refund`: rejected by the carrier."
-    " `partial-refund`: shipped, then refunded in parts. `flaky`: attempts fail and hang."
+    " `partial-refund`: shipped, then refunded in parts. `authorize`: captured on shipment, after a refusal."
+    " `flaky`: attempts fail and hang."
     " `worker-crash`: worker killed during the charge. `all`: one after the other."
 )
 

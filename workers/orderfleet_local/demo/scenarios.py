@@ -13,6 +13,7 @@ from orderfleet.cli.errors import Exit, Failed
 from orderfleet.domain.status import Step
 from orderfleet_local.demo import checks
 from orderfleet_local.demo.checks import (
+    captured,
     charge_was_retried,
     charged,
     every_failed_attempt_recorded,
@@ -37,6 +38,11 @@ def wait_for_charge(run: ScenarioRun) -> None:
     run.wait(
         lambda: checks.has_provider_charge(run.environment, run.name), "no charge in the payment provider's ledger"
     )
+
+
+def wait_for_hold(run: ScenarioRun) -> None:
+    """Wait until the order is held, because its payment can't be captured."""
+    run.wait_for_status(lambda status: bool(status.get("hold")), "held")
 
 
 def kill_and_restart(part: str) -> Action:
@@ -137,6 +143,14 @@ SCENARIOS: Final = {
             final_step=Step.FAILED,
             final_fields={"dispatchFailedReason": "doesn't take"},
             checks=(charged(1, refunded=1), parcels(0)),
+        ),
+        Scenario(
+            name="authorize",
+            description="The payment is authorized, and captured before the package leaves, with the second card.",
+            spec={"payment": {"capture": "onShipment", "method": "refuse_capture"}, "review": {"mode": "auto"}},
+            actions=(wait_for_hold, patch_spec(payment={"method": "second-card"})),
+            final_step=Step.SHIPPED,
+            checks=(captured(authorizations=2), parcels(1)),
         ),
         Scenario(
             name="partial-refund",

@@ -1,16 +1,17 @@
-"""`orderfleet payments`: payments with their ledger, exports, refunds, reconciliation. It registers the subcommands."""
+"""`orderfleet payments`: payments with their ledger, exports, refunds, retries, reconciliation."""
 
 from __future__ import annotations
 
 import typer
 
 from orderfleet.cli.errors import EXITS
-from orderfleet.cli.payments import export, reconcile, refund, views
+from orderfleet.cli.payments import export, reconcile, refund, retry, views
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List and export payments, refund orders in part, and compare the ledger with the payment provider's books.",
+    help="List and export payments, refund orders in part, capture held payments again, and compare the ledger with the"
+    " payment provider's books.",
     epilog=EXITS,
 )
 
@@ -44,3 +45,4 @@ app.command(
 app.command(epilog=_example("differences", "differences --all -o json | jq -r '.differences[].payment_id'"))(
     reconcile.differences
 )
+app.command(epilog=_example("retry ord-1", "retry ord-1 --method pm_card_visa"))(retry.retry)

@@ -1,6 +1,6 @@
--- Unfinished orders by step, those past their deadline by step, pending payments by status, and open differences from
--- the payment provider's books by kind, each with the age of the oldest in seconds; and the age of the last
--- reconciliation. Reads partial indexes only, so the cost grows with what is unfinished.
+-- Unfinished orders by step, those past their deadline by step, those that are held by the hold's name, pending payments by
+-- status, and open differences from the payment provider's books by kind, each with the age of the oldest in seconds;
+-- and the age of the last reconciliation. Reads partial indexes only, so the cost grows with what is unfinished.
 select 'order' as kind, step as key, count(*) as count, extract(epoch from now() - min(created_at))::float8 as oldest
 from orders
 where step in ('receive', 'validate', 'manual_review', 'charge', 'shipping')
@@ -11,6 +11,11 @@ from orders
 where deadline_at < now() and completed_at is null
     and step in ('receive', 'validate', 'manual_review', 'charge', 'shipping')
 group by step
+union all
+select 'held_order', hold ->> 'name', count(*), extract(epoch from now() - min((hold ->> 'since')::timestamptz))::float8
+from orders
+where hold is not null
+group by hold ->> 'name'
 union all
 select 'payment', status, count(*), extract(epoch from now() - min(since))::float8
 from pending_payments
