@@ -41,7 +41,7 @@ async def derived_differs(sql: asyncpg.Connection) -> list[str]:
 async def test_fact_beyond_every_limit_is_recorded_and_shown_as_a_discrepancy(
     writes: OrderWrites, sql: asyncpg.Connection
 ) -> None:
-    """A dispute of everything after a refund, and a capture that nobody asked for."""
+    """A dispute of everything after a refund, and a capture without an intent."""
     await receive(writes)
     await charge(writes)
     await refund_all(writes, RefundRequest(refund_id="r1", amount=1000))

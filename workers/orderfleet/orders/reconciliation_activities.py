@@ -24,7 +24,7 @@ from orderfleet.domain.differences import Difference, DifferenceId, DifferenceSt
 from orderfleet.domain.errors import OrderfleetError, ProviderUnavailable, StoreUnavailable
 from orderfleet.domain.ledger import PaymentDetail
 from orderfleet.domain.payment import PaymentIntent, ProviderPayment
-from orderfleet.domain.ports import PaymentStore
+from orderfleet.domain.payment_ports import PaymentStore
 from orderfleet.domain.reconciliation import compare_books
 from orderfleet.domain.reconciliation_run import ReconcileInput, ReconcileResult
 from orderfleet.observability import metrics
