@@ -18,6 +18,13 @@ create table payment_authorizations (
     primary key (payment_id, number)
 );
 
+-- Ids of charges and authorizations that a provider gave before money moved: what it reports later may have nothing else.
+create table payment_references (
+    reference   text        primary key,
+    payment_id  text        not null references payments,
+    number      integer     not null
+);
+
 -- Entries.
 
 -- The key is the idempotency key of the call, or the provider's id of what we did not ask for. A reversal has the key of

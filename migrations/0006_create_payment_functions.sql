@@ -217,6 +217,9 @@ begin
         where payment_id = of_payment and number = of_number
         returning reference into kept;
     end if;
+    insert into payment_references (reference, payment_id, number)
+    select kept, of_payment, of_number where kept is not null
+    on conflict do nothing;
     return kept;
 end;
 $$;

@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import orders, payment_retries, payments, problems, shipments, watch, workflow_id_routes
+from orderfleet.api import orders, payment_retries, payments, problems, shipments, watch, webhooks, workflow_id_routes
 from orderfleet.api.dependencies import Services, probes_router
 from orderfleet.api.middleware import RequestLimits, RequestLog, RequestTelemetry
 
@@ -33,6 +33,7 @@ _TAGS: Final = [
         "description": "The same for callers that store workflow ids: `order-` and the order id.",
     },
     {"name": "carrier", "description": "Carrier status updates (role `carrier`)."},
+    {"name": "payment provider", "description": "Events of the payment provider, authenticated by their signature."},
     {"name": "probes", "description": "Probes for load balancers; no token is needed."},
 ]
 
@@ -71,6 +72,7 @@ def create_app(services: Services) -> FastAPI:
         workflow_id_routes.router,
         shipments.router,
         watch.router,
+        webhooks.router,
         probes_router,
     ):
         app.include_router(router)

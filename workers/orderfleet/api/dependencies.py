@@ -10,14 +10,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from orderfleet.api.access import Access
 from orderfleet.api.fanout import Fanout, StreamSlots
+from orderfleet.domain.payment import PaymentUpdate
 from orderfleet.services.orders import OrderService
+from orderfleet.services.payment_updates import PaymentUpdateService
 from orderfleet.services.payments import PaymentService
 from orderfleet.services.refunds import RefundService
 from orderfleet.settings import Settings
@@ -59,6 +61,18 @@ class Readiness:
         return None
 
 
+class PaymentReports(Protocol):
+    """Reads the requests that the payment provider sends by itself."""
+
+    def read(self, body: bytes, signature: str) -> PaymentUpdate | None:
+        """Return what a request says of a payment; None if it says nothing of one.
+
+        Raises:
+            InvalidWebhook: the signature is wrong, or the body is no event.
+            InvalidProviderFile: the signing secrets can't be read.
+        """
+
+
 REQUEST_TIMEOUT: Final = timedelta(seconds=1.9)
 """Bounds all waits of a request together, so that every caller gets a response within 2 s."""
 
@@ -74,6 +88,9 @@ class Services:
     readiness: Readiness
     fanout: Fanout
     access: Access = field(default_factory=Access)
+    payment_updates: PaymentUpdateService | None = None
+    payment_reports: PaymentReports | None = None
+    """None if no signing secret is configured."""
     request_timeout: timedelta = REQUEST_TIMEOUT
     heartbeat_seconds: float = 10.0
     """Between two comments on an inactive stream, so that no proxy closes it."""

@@ -19,6 +19,7 @@ from orderfleet.api.access import Forbidden, KeysUnavailable, Unauthenticated
 from orderfleet.api.fanout import TooManyStreams
 from orderfleet.api.order_input import Unprocessable
 from orderfleet.domain.errors import (
+    InvalidWebhook,
     OrderfleetError,
     PayloadDecryptionError,
     PaymentConflict,
@@ -26,6 +27,7 @@ from orderfleet.domain.errors import (
     StoreUnavailable,
 )
 from orderfleet.domain.inputs import field_path, validation_message
+from orderfleet.providers.connections import InvalidProviderFile
 from orderfleet.services.errors import (
     OrderChangeRejected,
     OrderEnded,
@@ -111,6 +113,10 @@ _PROBLEM_TYPES: Final[dict[type[OrderfleetError], ProblemType]] = {
     TemporalUnavailable: _TEMPORAL_UNAVAILABLE,
     PayloadDecryptionError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "undecryptable", "No key for this payload"),
     TooManyStreams: _TOO_MANY_STREAMS,
+    InvalidWebhook: ProblemType(HTTPStatus.BAD_REQUEST, "invalid-webhook", "Invalid webhook"),
+    InvalidProviderFile: ProblemType(
+        HTTPStatus.SERVICE_UNAVAILABLE, "webhook-secrets-unavailable", "The signing secrets can't be read"
+    ),
     StoreUnavailable: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "The order store is unavailable"
     ),

@@ -27,11 +27,12 @@ from orderfleet.api import problems
 from orderfleet.api.access import UnsafeSettings
 from orderfleet.api.app import create_app
 from orderfleet.api.authentication import access_from
-from orderfleet.api.dependencies import REQUEST_TIMEOUT, Readiness, Services
+from orderfleet.api.dependencies import REQUEST_TIMEOUT, PaymentReports, Readiness, Services
 from orderfleet.api.fanout import Fanout
 from orderfleet.observability.health import serve_health
 from orderfleet.process import Stop, open_port
 from orderfleet.services.orders import OrderService
+from orderfleet.services.payment_updates import PaymentUpdateService
 from orderfleet.services.payments import PaymentService
 from orderfleet.services.refunds import RefundService
 from orderfleet.services.workflow_client import OrderClient
@@ -39,6 +40,7 @@ from orderfleet.settings import Settings
 from orderfleet.settings.processes import Environment
 from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.finance import FinanceReads
+from orderfleet.store.payments import PaymentWrites
 from orderfleet.store.pool import connect as connect_to_store
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.connection import connect as connect_to_temporal
@@ -188,6 +190,15 @@ async def serve(
     _log.info("drained")
 
 
+def _payment_reports(settings: Settings) -> PaymentReports | None:
+    if settings.stripe_webhook_secret_file is None:
+        return None
+    # The SDK takes half a second of CPU and 10 MiB, so it is imported where it is used only.
+    from orderfleet.providers.payments.stripe.events import StripeEvents  # noqa: PLC0415
+
+    return StripeEvents(settings.stripe_webhook_secret_file)
+
+
 async def run(settings: Settings, stop: Stop) -> None:
     """Run the API until a stop is requested, then complete open requests within the drain timeout.
 
@@ -198,6 +209,7 @@ async def run(settings: Settings, stop: Stop) -> None:
     Raises:
         UnsafeSettings: settings are dangerous together, or authentication is not configured.
         WrongTokensFile: a tokens file can't be read or is invalid.
+        InvalidProviderFile: the file of the signing secrets of webhooks can't be read or is invalid.
         PortUnavailable: address or port can't be listened on.
     """
     if settings.sample_orders and settings.environment is not Environment.LOCAL:
@@ -206,6 +218,7 @@ async def run(settings: Settings, stop: Stop) -> None:
             " to a sample address; change one of them"
         )
     access = access_from(settings)
+    reports = _payment_reports(settings)
     listener = open_port(settings.api_host, settings.api_port, "API")
     # Lazy: the API starts while Temporal is unavailable, and returns 503 until it is available.
     temporal = await connect_to_temporal(settings, lazy=True)
@@ -220,7 +233,18 @@ async def run(settings: Settings, stop: Stop) -> None:
         ledger = FinanceReads(database)
         payments = PaymentService(orders, ledger, timeout=REQUEST_TIMEOUT)
         refunds = RefundService.of(temporal, orders, ledger, settings, timeout=REQUEST_TIMEOUT)
-        app = create_app(Services(settings, orders, payments, refunds, readiness, fanout, access))
+        services = Services(
+            settings,
+            orders,
+            payments,
+            refunds,
+            readiness,
+            fanout,
+            access,
+            payment_updates=PaymentUpdateService(PaymentWrites(database), client),
+            payment_reports=reports,
+        )
+        app = create_app(services)
         if access.authenticator is None and settings.environment is not Environment.LOCAL:
             _log.warning("ORDERFLEET_API_AUTH is none: every caller may change every order")
 

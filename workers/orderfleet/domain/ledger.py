@@ -123,6 +123,14 @@ class PaymentRecord(Contract):
     amounts: PaymentAmounts = PaymentAmounts()
 
 
+class ReferencedPayment(Contract):
+    """The charge or authorization with a provider's id."""
+
+    payment_id: str
+    number: int
+    order_id: str
+
+
 class FencedPayment(Contract):
     """A payment that is being undone."""
 

@@ -216,9 +216,6 @@ class PaymentUpdate(Contract):
 
     reference: ExternalName
     """The provider's own id of it."""
-    payment_id: str | None = None
-    """None if the report has the provider's id only."""
-    number: int = Field(default=1, ge=1)
     currency: str
     movements: tuple[Movement, ...] = ()
     decided: bool = False

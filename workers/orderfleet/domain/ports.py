@@ -19,6 +19,7 @@ from orderfleet.domain.ledger import (
     PaymentEntry,
     PaymentFilter,
     PaymentRecord,
+    ReferencedPayment,
     RefundDecision,
     RefundRequest,
 )
@@ -197,6 +198,9 @@ class PaymentStore(Protocol):
         Returns:
             The payment, which is new if the entry was; None if there is no such payment.
         """
+
+    async def referenced(self, reference: str) -> ReferencedPayment | None:
+        """The charge or authorization that `set_reference` has stored a provider's id for; None if there is none."""
 
 
 class PaymentReader(Protocol):

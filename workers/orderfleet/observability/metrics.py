@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 
 from orderfleet.domain import names
+from orderfleet.domain.differences import DifferenceKind
 from orderfleet.domain.status import HoldName, PaymentStatus, Step
 
 
@@ -180,6 +181,12 @@ REFUNDS = counter(
     ORDERS_ONLY,
     result=values("pending", "done", "failed"),
 )
+DIFFERENCES_REPAIRED = counter(
+    "orderfleet_payment_differences_repaired_total",
+    "Differences between the ledger and the payment provider that a reconciliation repaired.",
+    ORDERS_ONLY,
+    kind="kind of the difference, as in `orderfleet payments differences`",
+)
 _SOURCES = ("visibility", "database")
 _WORKFLOW_TYPES = (names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW, names.SHIPPING_WORKFLOW)
 
@@ -208,7 +215,10 @@ WORKFLOW_ID_CONFLICTS = counter(
 )
 
 
-# The counters exist with 0 from the start, so that `rate` sees the first orphan or conflict as a rise.
+# The counters exist with 0 from the start, so that `rate` sees the first difference, orphan or conflict as a rise.
+for _kind in DifferenceKind:
+    DIFFERENCES_REPAIRED.labels(kind=_kind)
+
 for _source in _SOURCES:
     ORPHANS_FOUND.labels(source=_source)
 
@@ -224,6 +234,13 @@ API_DURATION = histogram(
     method="HTTP method, or `other`",
     route="path of the route as in the OpenAPI document, or `none`",
     status="HTTP status",
+)
+PAYMENT_WEBHOOKS = counter(
+    "orderfleet_payment_webhooks_total",
+    "Reports of the payment provider about charges, refunds and disputes.",
+    (Exposer.API,),
+    event="the provider's name of the report",
+    result=values("accepted", "ignored", "unknown"),
 )
 BUILD = gauge(
     "orderfleet_build_info",
@@ -312,10 +329,7 @@ HELD_ORDERS = gauge(
     hold=values(*HoldName),
 )
 HELD_ORDER_OLDEST = gauge(
-    "orderfleet_held_order_oldest_seconds",
-    "Longest time that one of these orders has been held.",
-    OPERATOR_ONLY,
-    hold="as above",
+    "orderfleet_held_order_oldest_seconds", "Age of the oldest of these holds.", OPERATOR_ONLY, hold="as above"
 )
 OPEN_PAYMENTS = gauge(
     "orderfleet_open_payments",
@@ -328,6 +342,25 @@ OPEN_PAYMENT_OLDEST = gauge(
     "Longest time that one of these payments has been in its status.",
     OPERATOR_ONLY,
     status="as above",
+)
+DIFFERENCES = gauge(
+    "orderfleet_payment_differences",
+    "Open differences between the ledger and the payment provider, as the last reconciliation found them.",
+    OPERATOR_ONLY,
+    kind="kind of the difference, as in `orderfleet payments differences`",
+    repair=values("automatic", "manual"),
+)
+DIFFERENCE_OLDEST = gauge(
+    "orderfleet_payment_difference_oldest_seconds",
+    "Time since the first reconciliation that found the oldest of these differences.",
+    OPERATOR_ONLY,
+    kind="as above",
+    repair="as above",
+)
+RECONCILED = gauge(
+    "orderfleet_reconciliation_last_completed_timestamp_seconds",
+    "When a reconciliation was last completed, as Unix time; 0 before the first, NaN without an answer of Postgres.",
+    OPERATOR_ONLY,
 )
 BACKLOG = gauge(
     "orderfleet_queue_backlog",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -59,7 +59,7 @@ class ProviderCallMetrics:
             finally:
                 self._observe(name, outcome, time.perf_counter() - started)
 
-    async def iteration(self, name: str, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
+    async def iteration(self, name: str, items: AsyncIterator[Item]) -> AsyncGenerator[Item, None]:
         """Yield `items`, and measure the time that the provider needs for all of them; `name` is the operation."""
         seconds, outcome = 0.0, "canceled"
         try:

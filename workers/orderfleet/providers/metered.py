@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 
 from orderfleet.domain.order import CaptureMode
@@ -73,8 +74,10 @@ class MeteredPayments:
 
     async def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
         """Everything that was created or moved money in a time range, in any order."""
-        async for each in self._metrics.iteration("payments", self._provider.payments(since, until)):
-            yield each
+        found = self._metrics.iteration("payments", self._provider.payments(since, until))
+        async with aclosing(found):  # A caller that stops early ends the measurement.
+            async for each in found:
+                yield each
 
 
 class _MeteredPreparingPayments(MeteredPayments):

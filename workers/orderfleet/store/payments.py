@@ -20,6 +20,7 @@ from orderfleet.domain.ledger import (
     FencedPayment,
     PaymentEntry,
     PaymentRecord,
+    ReferencedPayment,
     RefundDecision,
     RefundLine,
     RefundRequest,
@@ -247,6 +248,11 @@ class PaymentWrites:
     ) -> PaymentRecord | None:
         """Record what the provider or a reconciliation reported; None if there is no such payment."""
         return await self._record(events, "record_payment_fact", payment_id, as_json(entry))
+
+    async def referenced(self, reference: str) -> ReferencedPayment | None:
+        """The charge or authorization that a provider's id was stored for; None if there is none."""
+        rows = await self._database.fetch(statement("referenced_payment"), as_text(reference))
+        return ReferencedPayment(**rows[0]) if rows else None
 
     async def _decide(self, name: str, *args: object) -> str | None:
         """The answer of a function as JSON."""

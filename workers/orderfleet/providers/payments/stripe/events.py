@@ -7,7 +7,7 @@ once, and never as an order to do something (https://docs.stripe.com/webhooks).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +16,10 @@ import stripe
 from orderfleet.domain.errors import InvalidWebhook, ProviderUnavailable
 from orderfleet.domain.payment import Movement, MovementKind, PaymentUpdate
 from orderfleet.providers.connections import read_tokens
-from orderfleet.providers.http_answers import json_object, printable_line
+from orderfleet.providers.http_answers import json_object
 from orderfleet.providers.payments.stripe import movements, objects
 from orderfleet.providers.payments.stripe.amounts import from_stripe
-from orderfleet.providers.payments.stripe.objects import StripeDispute, StripeIntent, StripeRefund, read
+from orderfleet.providers.payments.stripe.objects import StripeDispute, StripeEvent, StripeIntent, StripeRefund, read
 
 TOLERANCE_SECONDS: Final = 300
 """Age of a signature at most, so that a recorded request can't be sent again later."""
@@ -55,18 +55,13 @@ class StripeEvents:
         """
         if not any(_is_signed(body, signature, secret) for secret in read_tokens(self._secrets_file)):
             raise InvalidWebhook("the signature in Stripe-Signature is wrong or too old; check the signing secret")
-        event = json_object(body)
-        kind, created, content = event.get("type"), event.get("created"), (event.get("data") or {}).get("object")
-        if not isinstance(kind, str) or not isinstance(created, int) or not isinstance(content, dict):
-            raise InvalidWebhook("the body is no event of Stripe: it has no type, creation time and object")
-        reader = _READERS.get(kind)
-        if reader is None:
-            return None
         try:
-            update = reader(content, datetime.fromtimestamp(created, UTC))
+            event = read(StripeEvent, json_object(body))
+            reader = _READERS.get(event.type)
+            update = None if reader is None else reader(event.data.object, event.created)
         except ProviderUnavailable as error:
-            raise InvalidWebhook(f"the object of the event {printable_line(kind)} can't be read: {error}") from error
-        return None if update is None else update.model_copy(update={"event": kind})
+            raise InvalidWebhook(f"the body is no event of Stripe that can be read: {error}") from error
+        return None if update is None else update.model_copy(update={"event": event.type})
 
 
 def _is_signed(body: bytes, signature: str, secret: str) -> bool:
@@ -82,8 +77,6 @@ def _of_intent(intent: StripeIntent, moved: Iterable[Movement]) -> PaymentUpdate
         return None
     return PaymentUpdate(
         reference=intent.id,
-        payment_id=intent.metadata[objects.PAYMENT_ID],
-        number=intent.number,
         currency=intent.currency.upper(),
         movements=tuple(moved),
         decided=True,
@@ -107,8 +100,6 @@ def _refund(content: Mapping[str, Any], _at: datetime) -> PaymentUpdate | None:
         return None
     return PaymentUpdate(
         reference=refund.payment_intent,
-        payment_id=refund.metadata.get(objects.PAYMENT_ID) or None,
-        number=objects.number_in(refund.metadata) or 1,
         currency=refund.currency.upper(),
         movements=tuple(movements.refund_movements([refund], refund.currency.upper())),
     )

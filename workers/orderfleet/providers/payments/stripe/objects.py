@@ -136,6 +136,18 @@ class StripeDispute(Contract):
         return self.amount * max(taken, 0)
 
 
+class _EventData(Contract):
+    object: Mapping[str, Any]
+
+
+class StripeEvent(Contract):
+    """An Event, with the object as it was when the event happened."""
+
+    type: str
+    created: datetime
+    data: _EventData
+
+
 class StripeIntent(Contract):
     """A PaymentIntent."""
 
@@ -213,12 +225,14 @@ class StripeIntent(Contract):
         if not isinstance(details, dict):
             return PendingCustomer()
         url = next((details[name] for name in _URLS if isinstance(details.get(name), str)), "")
-        until = next((details[name] for name in _ENDS if isinstance(details.get(name), int)), None)
+        until = next((details[name] for name in _ENDS if details.get(name) in _TIMES), None)
         return PendingCustomer(url=url, until=None if until is None else datetime.fromtimestamp(until, UTC))
 
 
 _URLS: Final = ("url", "hosted_voucher_url", "hosted_instructions_url", "hosted_verification_url")
 _ENDS: Final = ("expires_at", "expires_after")
+_TIMES: Final = range(2**33)
+"""Unix seconds that are a date."""
 
 Object = TypeVar("Object", bound=Contract)
 

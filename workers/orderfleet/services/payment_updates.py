@@ -1,0 +1,84 @@
+"""Applies what a payment provider reports without being asked: late ends, failed refunds, disputes.
+
+A report may come late, repeatedly and out of order. Its movements are facts, which the ledger records once, and an
+order that waits looks up its payment at the provider itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orderfleet.domain import names
+from orderfleet.domain.events import AuditEvent, EventKind
+from orderfleet.domain.ledger import EntrySource, PaymentEntry, PaymentRecord, ReferencedPayment
+from orderfleet.domain.money import to_decimal
+from orderfleet.domain.payment import Movement, MovementKind, PaymentUpdate
+from orderfleet.domain.ports import PaymentStore
+from orderfleet.domain.status import Step
+from orderfleet.observability.metrics import PAYMENT_WEBHOOKS
+from orderfleet.services.errors import OrderNotFound, UpdateResult
+from orderfleet.services.workflow_client import OrderClient
+
+_EVENTS: Final = {
+    MovementKind.CAPTURED: EventKind.CAPTURED,
+    MovementKind.REFUNDED: EventKind.REFUNDED,
+    MovementKind.REFUND_FAILED: EventKind.REFUND_FAILED,
+    MovementKind.CHARGED_BACK: EventKind.CHARGED_BACK,
+    MovementKind.CHARGE_BACK_REVERSED: EventKind.CHARGE_BACK_REVERSED,
+}
+
+
+class PaymentUpdateService:
+    """Applies reports of the payment provider.
+
+    Args:
+        store: the ledger.
+        client: to the workflows of the orders.
+    """
+
+    def __init__(self, store: PaymentStore, client: OrderClient) -> None:
+        self._store = store
+        self._client = client
+
+    async def apply(self, update: PaymentUpdate) -> UpdateResult:
+        """Record the movements of a report, and signal the order if its payment may have ended.
+
+        Returns:
+            `ignored` if there is no such payment, or nothing was new and no order was signaled.
+
+        Raises:
+            StoreUnavailable: Postgres is unavailable or too slow; the same report may be applied later.
+            TemporalUnavailable: Temporal did not answer; the movements are recorded.
+        """
+        payment = await self._store.referenced(update.reference)
+        if payment is None:
+            PAYMENT_WEBHOOKS.labels(event=update.event, result="unknown").inc()
+            return UpdateResult.IGNORED
+        recorded = [await self._record(payment, each, update.currency) for each in update.movements]
+        is_new = any(each is not None and each.is_new for each in recorded)
+        signaled = update.decided and await self._signal(payment.order_id)
+        result = UpdateResult.ACCEPTED if is_new or signaled else UpdateResult.IGNORED
+        PAYMENT_WEBHOOKS.labels(event=update.event, result=result).inc()
+        return result
+
+    async def _record(self, payment: ReferencedPayment, movement: Movement, currency: str) -> PaymentRecord | None:
+        entry = PaymentEntry.of(movement, payment.number, currency, EntrySource.WEBHOOK)
+        event = AuditEvent(
+            key=f"provider-{entry.kind}-{entry.key}",
+            kind=_EVENTS[movement.kind],
+            step=Step.CHARGE,
+            at=movement.at,
+            detail={
+                "payment": payment.payment_id,
+                "reference": movement.reference,
+                "amount": str(to_decimal(movement.amount, currency)),
+            },
+        )
+        return await self._store.record_fact(payment.payment_id, entry, [event])
+
+    async def _signal(self, order_id: str) -> bool:
+        try:
+            await self._client.signal(order_id, names.PAYMENT_UPDATE, [])
+        except OrderNotFound:
+            return False
+        return True
