@@ -1208,6 +1208,23 @@ CREATE TABLE public.orders (
     CONSTRAINT orders_step_check CHECK ((step = ANY (ARRAY['receive'::text, 'validate'::text, 'manual_review'::text, 'charge'::text, 'shipping'::text, 'shipped'::text, 'delivered'::text, 'canceled'::text, 'failed'::text])))
 );
 
+CREATE TABLE public.payment_differences (
+    payment_id text NOT NULL,
+    kind text NOT NULL,
+    key text NOT NULL,
+    order_id text NOT NULL,
+    number integer NOT NULL,
+    currency text NOT NULL,
+    ledger_amount bigint,
+    provider_amount bigint,
+    reference text,
+    safe boolean NOT NULL,
+    first_seen_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    repaired_at timestamp with time zone,
+    resolved_at timestamp with time zone
+);
+
 CREATE VIEW public.payment_discrepancies AS
  SELECT payments.payment_id,
     payments.order_id,
@@ -1245,6 +1262,11 @@ UNION ALL
 CREATE TABLE public.payment_ids (
     payment_id text NOT NULL,
     order_id text NOT NULL
+);
+
+CREATE TABLE public.payment_reconciliations (
+    name text NOT NULL,
+    completed_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.payment_references (
@@ -1409,6 +1431,9 @@ ALTER TABLE ONLY public.orders
 ALTER TABLE ONLY public.payment_authorizations
     ADD CONSTRAINT payment_authorizations_pkey PRIMARY KEY (payment_id, number);
 
+ALTER TABLE ONLY public.payment_differences
+    ADD CONSTRAINT payment_differences_pkey PRIMARY KEY (payment_id, kind, key);
+
 ALTER TABLE ONLY public.payment_entries
     ADD CONSTRAINT payment_entries_pkey PRIMARY KEY (payment_id, kind, key);
 
@@ -1417,6 +1442,9 @@ ALTER TABLE ONLY public.payment_ids
 
 ALTER TABLE ONLY public.payment_intents
     ADD CONSTRAINT payment_intents_pkey PRIMARY KEY (payment_id, key);
+
+ALTER TABLE ONLY public.payment_reconciliations
+    ADD CONSTRAINT payment_reconciliations_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY public.payment_references
     ADD CONSTRAINT payment_references_pkey PRIMARY KEY (reference);
@@ -1454,6 +1482,10 @@ CREATE INDEX orders_refund_pending ON public.orders USING btree (order_id) WHERE
 CREATE INDEX orders_to_prune ON public.orders USING btree (completed_at) WHERE ((completed_at IS NOT NULL) AND (pruned_at IS NULL));
 
 CREATE INDEX orders_unfinished ON public.orders USING btree (order_id) WHERE (completed_at IS NULL);
+
+CREATE INDEX payment_differences_open ON public.payment_differences USING btree (payment_id) WHERE (resolved_at IS NULL);
+
+CREATE INDEX payment_entries_by_recording ON public.payment_entries USING brin (recorded_at) WITH (autosummarize='on');
 
 CREATE INDEX payment_entries_by_time ON public.payment_entries USING brin (at);
 

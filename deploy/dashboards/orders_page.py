@@ -201,5 +201,37 @@ PAGE = Page(
                 ),
             ],
         ),
+        Row(
+            "Reconciliation",
+            [
+                Panel(
+                    "Differences to repair by hand",
+                    "short",
+                    "Open differences between the ledger and the payment provider, by kind.",
+                    [Query('max by (kind) (orderfleet_payment_differences{repair="manual"})', "{{kind}}")],
+                    "OrderfleetPaymentDifferences",
+                ),
+                Panel(
+                    "Longest open difference",
+                    "s",
+                    "Time since the first reconciliation that found it, of those to repair by hand.",
+                    [Query('max(orderfleet_payment_difference_oldest_seconds{repair="manual"})', "age")],
+                    "OrderfleetPaymentDifferences",
+                ),
+                Panel(
+                    "Differences repaired",
+                    "ops",
+                    "Differences that reconciliations repaired, per second, by kind.",
+                    [Query(rate("orderfleet_payment_differences_repaired_total", "kind"), "{{kind}}")],
+                ),
+                Panel(
+                    "Since the last reconciliation",
+                    "s",
+                    "Time since one was completed; the interval is 1 h by default.",
+                    [Query("time() - max(orderfleet_reconciliation_last_completed_timestamp_seconds)", "since")],
+                    "OrderfleetReconciliationStopped",
+                ),
+            ],
+        ),
     ],
 )

@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from orderfleet.observability.exposition import LONG_LATENCIES, SHORT_LATENCIES, expose, markdown, prometheus
-from orderfleet.observability.metrics import CATALOG, Exposer, MetricSpec
+from orderfleet.observability.metric_specs import Exposer, MetricSpec
+from orderfleet.observability.metrics import CATALOG
 from orderfleet_local.stack import paths
 
 PAGE = paths.checkout() / "deploy" / "docs" / "metrics.md"

@@ -18,7 +18,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner
 
 from orderfleet.domain import names
-from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
+from orderfleet.orders.schedules import ensure_schedule, orphan_sweep
 from support.polling import eventually
 from support.workflow_env import workflow_test_env
 
@@ -66,7 +66,7 @@ async def test_ten_thousand_orphans_are_each_compensated_once(
         temporal_client, postgres_url, task_queues.orders, task_queues.shipping, runner=UnsandboxedWorkflowRunner
     ) as made:
         settings = made.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=30)})
-        await ensure_orphan_sweep(temporal_client, settings)
+        await ensure_schedule(temporal_client, orphan_sweep(settings))
         schedule = temporal_client.get_schedule_handle(names.orphan_sweep_id(task_queues.orders))
 
         async def open_orders() -> int:

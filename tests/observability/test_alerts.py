@@ -20,6 +20,7 @@ from observability.fast_rules import fast_rules
 from orderfleet.domain import names
 from orderfleet.domain.order import Item
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
+from orderfleet.providers.payments.simulated import SimulatedPayments
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet_local.stack import ports
 from provider_server.process import ProviderServer, provider_server
@@ -28,6 +29,7 @@ from support.operator_env import OperatorTestEnv
 from support.own_prometheus import Prometheus
 from support.polling import eventually
 from support.role_processes import RoleProcesses
+from support.sample_rows import payment
 
 TIMEOUT = 90
 """Seconds for an alert, including the 15 s between two backlog samples of the operator."""
@@ -225,6 +227,39 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
         await processes.worker("all", health, **slow)
         await scenario.fire("OrderfleetScheduleToStartSlow")
         await scenario.clear("OrderfleetOrdersNotMoving", "OrderfleetScheduleToStartSlow")
+
+
+@pytest.mark.timeout(400)
+async def test_alert_fires_while_the_ledger_and_the_payment_provider_differ(
+    shop: OperatorTestEnv,
+    role_environment: dict[str, str],
+    temporal_client: Client,
+    task_queues: Any,
+    tmp_path: Path,
+    scraping: Any,
+) -> None:
+    health, sdk, ledger = ports.choose(0), ports.choose(0), tmp_path / "ledger.db"
+    environment = {
+        **_environment(role_environment, shop, sdk),
+        "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
+        "ORDERFLEET_RECONCILIATION_INTERVAL": "1s",
+        "ORDERFLEET_RECONCILIATION_GRACE": "0s",
+    }
+    async with AsyncExitStack() as stack:
+        processes = RoleProcesses(stack, environment, tmp_path)
+        operator, worker = await processes.operator(), await processes.worker("all", health)
+        for process in (operator, worker):
+            await process.answers("/readyz", 200)
+        prometheus = scraping({"sdk": [sdk], "orderfleet": [health, operator.port]}, fast_rules(task_queues))
+        await eventually(lambda: asyncio.to_thread(prometheus.ready), bool, TIMEOUT)
+        client = OrderClient(temporal_client, task_queue=task_queues.orders)
+        scenario = FaultScenario(prometheus, client, task_queues, OrderPolicy(shipping_task_queue=task_queues.shipping))
+        provider = SimulatedPayments(ledger=ledger)
+
+        await provider.charge(payment("unknown"))
+        await scenario.fire("OrderfleetPaymentDifferences")
+        await provider.void(payment("unknown"))
+        await scenario.clear("OrderfleetPaymentDifferences")
 
 
 def _environment(role_environment: dict[str, str], operator_env: OperatorTestEnv, sdk: int) -> dict[str, str]:

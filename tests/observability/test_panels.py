@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from orderfleet.observability.metrics import CATALOG, MetricSpec
+from orderfleet.observability.metric_specs import MetricSpec
+from orderfleet.observability.metrics import CATALOG
 from orderfleet_local.stack import paths, ports
 from support.factories import ADDRESS_JSON, order_manifest
 from support.operator_env import OperatorTestEnv

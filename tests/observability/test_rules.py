@@ -139,6 +139,18 @@ def sweep_completed(at: float) -> Series:
     return {f'{name}{{instance="one"}}': steady(at), f'{name}{{instance="two"}}': steady(0)}
 
 
+def differences(safe: float, unsafe: float) -> Series:
+    """Open differences, which two operators export."""
+    name = 'orderfleet_payment_differences{instance="%s",kind="charged_twice",repair="%s"}'
+    counts = {"automatic": safe, "manual": unsafe}
+    return {name % (each, repair): steady(count) for each in ("one", "two") for repair, count in counts.items()}
+
+
+def reconciled(at: float) -> Series:
+    """The last reconciliation was completed at this time; 0 before the first one."""
+    return {"orderfleet_reconciliation_last_completed_timestamp_seconds": f"{at}x200"}
+
+
 NOT_DETERMINED = 'temporal_workflow_task_execution_failed_total{workflow_type="OrderWorkflow",failure_reason="%s"}'
 BACKLOG = 'orderfleet_queue_backlog_age_seconds{task_queue="orders-tq",kind="activity"}'
 AT_RECEIVE = 'orderfleet_open_order_oldest_seconds{step="%s"}'
@@ -194,6 +206,10 @@ CASES = [
     Case("OrderfleetOrdersHeld", held("payment_required", 86400), held("payment_required", 86401)),
     # The evaluation is at 20 minutes, so the time is 1,200.
     Case("OrderfleetOrphanSweepStopped", sweep_completed(600), sweep_completed(200)),
+    Case("OrderfleetPaymentDifferences", differences(safe=5, unsafe=0), differences(safe=0, unsafe=1)),
+    # At 1,500 minutes, the time is 90,000.
+    Case("OrderfleetReconciliationStopped", reconciled(3700), reconciled(3500), 1500, 10),
+    Case("OrderfleetReconciliationStopped", reconciled(0), reconciled(3500), 1500, 10),
     Case(
         "OrderfleetOrderWorkflowMissing",
         {"orderfleet_order_workflows_missing_total": steady(3)},

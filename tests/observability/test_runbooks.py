@@ -32,6 +32,7 @@ NOT_RUN = {
     "helm rollback orderfleet": "tests/cluster/test_life_on_a_cluster.py runs it",
     "kubectl rollout undo deploy/orderfleet-api": "it needs a cluster with pods",
     "kubectl rollout restart deploy/orderfleet-operator": "it needs a cluster with pods",
+    "orderfleet payments reconcile --from 24h": "tests/integration/workers/test_reconciliation.py runs it",
     "kubectl logs deploy/orderfleet-operator --since=10m": "it needs a cluster with pods",
     "kubectl logs deploy/orderfleet-orders-worker --since=10m": "it needs a cluster with pods",
     "orderfleet payments refund ORDER_ID --amount AMOUNT --reason 'again'": "it needs a refused refund",

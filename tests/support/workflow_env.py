@@ -25,6 +25,7 @@ from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
+from orderfleet.store.reconciliation import PostgresDifferences
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import WorkerSpec, build
@@ -161,7 +162,9 @@ async def idle_workflow_test_env(
         yield (
             env,
             [
-                orders_worker.worker_spec(settings, store, env.provider, orphans, workflows),
+                orders_worker.worker_spec(
+                    settings, store, env.provider, orphans, workflows, PostgresDifferences(database)
+                ),
                 shipping_worker.worker_spec(settings, store, env.carrier),
             ],
         )

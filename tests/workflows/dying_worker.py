@@ -14,6 +14,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from orderfleet.orders import worker
 from orderfleet.settings import Settings
 from orderfleet.store.pool import connect
+from orderfleet.store.reconciliation import PostgresDifferences
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.worker import build
@@ -36,6 +37,7 @@ async def main(address: str) -> None:
             ScriptedPayments(),
             PostgresOrphanStore(database),
             TemporalOrderWorkflows(temporal),
+            PostgresDifferences(database),
         )
         await build(temporal, settings, spec).run()
 

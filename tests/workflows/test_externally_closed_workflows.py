@@ -13,7 +13,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from orderfleet.domain import names
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
-from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
+from orderfleet.orders.schedules import ensure_schedule, orphan_sweep
 from orderfleet.services.workflow_client import Change, OrderClient
 from support.factories import AUTO
 from support.polling import eventually
@@ -25,7 +25,7 @@ from support.workflow_env import WorkflowTestEnv
 async def sweeping_env(workflow_env: WorkflowTestEnv) -> AsyncIterator[WorkflowTestEnv]:
     """A fleet with an orphan sweep every second."""
     settings = workflow_env.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1)})
-    await ensure_orphan_sweep(workflow_env.temporal, settings)
+    await ensure_schedule(workflow_env.temporal, orphan_sweep(settings))
     yield workflow_env
     await workflow_env.temporal.get_schedule_handle(names.orphan_sweep_id(settings.orders_task_queue)).delete()
 

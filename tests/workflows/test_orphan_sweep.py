@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,7 @@ from orderfleet.domain.orphans import ClosedPage, OrphanSweep, SweepProgress
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.observability.metrics import ORPHAN_SWEEP_COMPLETED
 from orderfleet.orders.orphan_sweep import FIRST_LOOK_BACK, OVERLAP
-from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
+from orderfleet.orders.schedules import ensure_schedule, keep_schedules, orphan_sweep
 from orderfleet.settings import Settings
 from orderfleet.temporal.order_workflows import TemporalCallFailed, TemporalOrderWorkflows
 from support.metric_samples import metric_changes
@@ -147,7 +148,9 @@ async def test_the_check_of_unfinished_orders_continues_where_the_run_before_end
     await _in_review(sweeping_env, waiting)
     for order in orders:
         await (await _in_review(sweeping_env, order)).terminate()
-    await ensure_orphan_sweep(sweeping_env.temporal, _often(sweeping_env, orphan_sweep_batch=1), idle=timedelta(0))
+    await ensure_schedule(
+        sweeping_env.temporal, orphan_sweep(_often(sweeping_env, orphan_sweep_batch=1), idle=timedelta(0))
+    )
     try:
         for order in orders:
             await sweeping_env.until_recorded(order, lambda status: status.ended)
@@ -160,7 +163,7 @@ async def test_the_check_of_unfinished_orders_continues_where_the_run_before_end
 async def test_a_run_looks_back_from_the_start_of_the_run_before_by_the_lag_of_visibility(
     sweeping_env: WorkflowTestEnv, order_workflows: Observed
 ) -> None:
-    await ensure_orphan_sweep(sweeping_env.temporal, _often(sweeping_env))
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env)))
     try:
 
         async def since() -> list[datetime]:
@@ -253,7 +256,7 @@ async def test_a_sweep_whose_activity_fails_halfway_continues_from_its_last_page
 async def test_a_sweep_that_is_terminated_is_followed_by_the_next(
     sweeping_env: WorkflowTestEnv, order_workflows: Observed, order_id: str
 ) -> None:
-    await ensure_orphan_sweep(sweeping_env.temporal, _often(sweeping_env), idle=timedelta(0))
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env), idle=timedelta(0)))
     try:
         reached = asyncio.Event()
         closed = order_workflows.closed
@@ -301,7 +304,9 @@ async def test_a_compensation_id_of_another_origin_is_replaced_by_a_numbered_one
 
 
 async def test_two_order_workers_that_start_at_once_create_one_schedule(sweeping_env: WorkflowTestEnv) -> None:
-    await asyncio.gather(*(ensure_orphan_sweep(sweeping_env.temporal, _often(sweeping_env)) for _ in range(5)))
+    await asyncio.gather(
+        *(ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env))) for _ in range(5))
+    )
     try:
         found = [
             schedule.id
@@ -316,18 +321,16 @@ async def test_two_order_workers_that_start_at_once_create_one_schedule(sweeping
 
 
 async def test_settings_of_a_worker_that_starts_replace_those_of_the_schedule(sweeping_env: WorkflowTestEnv) -> None:
-    await ensure_orphan_sweep(sweeping_env.temporal, _often(sweeping_env))
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env)))
     try:
         await _schedule(sweeping_env).pause(note="maintenance")
-        await ensure_orphan_sweep(
-            sweeping_env.temporal,
-            _often(
-                sweeping_env,
-                orphan_sweep_interval=timedelta(seconds=7),
-                orphan_sweep_batch=77,
-                charge_timeout=timedelta(seconds=9),
-            ),
+        settings = _often(
+            sweeping_env,
+            orphan_sweep_interval=timedelta(seconds=7),
+            orphan_sweep_batch=77,
+            charge_timeout=timedelta(seconds=9),
         )
+        await ensure_schedule(sweeping_env.temporal, orphan_sweep(settings))
         schedule = (await _schedule(sweeping_env).describe()).schedule
         assert isinstance(schedule.action, ScheduleActionStartWorkflow)
         (payload,) = schedule.action.args
@@ -340,14 +343,25 @@ async def test_settings_of_a_worker_that_starts_replace_those_of_the_schedule(sw
 
 
 async def test_a_schedule_that_is_deleted_is_created_again(sweeping_env: WorkflowTestEnv) -> None:
-    await ensure_orphan_sweep(sweeping_env.temporal, _often(sweeping_env))
-    keeping = asyncio.create_task(keep_orphan_sweep(sweeping_env.temporal, _often(sweeping_env), every=0.1))
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env)))
+    keeping = asyncio.create_task(
+        keep_schedules(sweeping_env.temporal, [orphan_sweep(_often(sweeping_env))], every=0.1)
+    )
     try:
         await _schedule(sweeping_env).delete()
         await eventually(lambda: _exists(sweeping_env), bool)
     finally:
         keeping.cancel()
         await _schedule(sweeping_env).delete()
+
+
+async def test_a_schedule_without_an_interval_is_deleted(sweeping_env: WorkflowTestEnv) -> None:
+    never = replace(orphan_sweep(_often(sweeping_env)), every=timedelta(0))
+    await ensure_schedule(sweeping_env.temporal, never)
+    assert not await _exists(sweeping_env)
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env)))
+    await ensure_schedule(sweeping_env.temporal, never)
+    assert not await _exists(sweeping_env)
 
 
 async def test_a_schedule_of_another_origin_is_replaced(sweeping_env: WorkflowTestEnv, order_id: str) -> None:
@@ -358,7 +372,7 @@ async def test_a_schedule_of_another_origin_is_replaced(sweeping_env: WorkflowTe
             spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(hours=9))]),
         ),
     )
-    await ensure_orphan_sweep(sweeping_env.temporal, _often(sweeping_env), idle=timedelta(0))
+    await ensure_schedule(sweeping_env.temporal, orphan_sweep(_often(sweeping_env), idle=timedelta(0)))
     try:
         await (await _in_review(sweeping_env, order_id)).terminate()
         await sweeping_env.until_recorded(order_id, lambda status: status.ended)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from orderfleet.domain import names
-from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep
+from orderfleet.orders.schedules import ensure_schedule, orphan_sweep
 from support.factories import order_manifest
 from support.operator_env import condition, ended, step
 from support.workflow_env import WorkflowTestEnv
@@ -18,7 +18,7 @@ from support.workflow_env import WorkflowTestEnv
 async def sweeping_env(workers: WorkflowTestEnv) -> AsyncIterator[WorkflowTestEnv]:
     """Workers with an orphan sweep every second."""
     settings = workers.settings.model_copy(update={"orphan_sweep_interval": timedelta(seconds=1)})
-    await ensure_orphan_sweep(workers.temporal, settings)
+    await ensure_schedule(workers.temporal, orphan_sweep(settings))
     yield workers
     await workers.temporal.get_schedule_handle(names.orphan_sweep_id(settings.orders_task_queue)).delete()
 

@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from orderfleet.observability.metrics import CATALOG, Exposer
+from orderfleet.observability.metric_specs import Exposer
+from orderfleet.observability.metrics import CATALOG
 from support.factories import order_manifest
 from support.metric_samples import scrape
 from support.operator_env import ended, step

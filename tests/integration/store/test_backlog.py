@@ -117,6 +117,8 @@ async def test_backlog_query_does_not_read_finished_orders(database: Database, s
         "payments_pending",
         "orders_refund_pending",
         "payments_pkey",
+        "payment_differences_open",
+        "payment_reconciliations_pkey",
     }, shown
     assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], shown
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300, shown

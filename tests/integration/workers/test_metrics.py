@@ -12,7 +12,8 @@ from orderfleet.domain.order import Review, ReviewMode
 from orderfleet.domain.policy import OrderPolicy, StepPolicy
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.observability.exposition import LONG_LATENCIES, SHORT_LATENCIES
-from orderfleet.observability.metrics import CATALOG, Exposer
+from orderfleet.observability.metric_specs import Exposer
+from orderfleet.observability.metrics import CATALOG
 from orderfleet.services.workflow_client import Change, OrderClient
 from orderfleet_local.stack import ports
 from support.factories import automatic_order

@@ -18,7 +18,7 @@ NONE: Any = cast("Any", None)
 
 
 def specs(settings: Settings) -> tuple[WorkerSpec, WorkerSpec]:
-    return orders.worker_spec(settings, NONE, NONE, NONE, NONE), shipping.worker_spec(settings, NONE, NONE)
+    return orders.worker_spec(settings, NONE, NONE, NONE, NONE, NONE), shipping.worker_spec(settings, NONE, NONE)
 
 
 def test_order_workflows_upgrade_and_shipping_workflows_are_pinned():

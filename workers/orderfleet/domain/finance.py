@@ -9,7 +9,7 @@ from orderfleet.domain.base import Contract
 from orderfleet.domain.ledger import EntryKind, EntrySource
 from orderfleet.domain.money import Adjustment, Money
 from orderfleet.domain.order import Item
-from orderfleet.domain.ports import PaymentReader
+from orderfleet.domain.payment_ports import PaymentReader
 
 
 class OrderLines(Contract):

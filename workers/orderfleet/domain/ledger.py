@@ -102,7 +102,7 @@ class PaymentEntry(Contract):
 class PaymentAmounts(Contract):
     """The amounts of a payment."""
 
-    authorized: MinorUnits = 0
+    authorized: Int64 = 0
     """Authorized or captured, without what was released."""
     captured: MinorUnits = 0
     refunded: Int64 = 0
@@ -312,7 +312,7 @@ class PaymentDetail(Contract):
     method: str = ""
     currency: str
     amount: MinorUnits
-    authorized: MinorUnits
+    authorized: Int64
     """Authorized or captured, without what was released."""
     captured: MinorUnits
     refunded: Int64

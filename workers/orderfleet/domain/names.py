@@ -15,10 +15,15 @@ SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
 REFUND_WORKFLOW: Final = "RefundWorkflow"
 COMPENSATION_WORKFLOW: Final = "CompensationWorkflow"
 ORPHAN_SWEEP_WORKFLOW: Final = "OrphanSweepWorkflow"
+RECONCILIATION_WORKFLOW: Final = "ReconciliationWorkflow"
 ORPHAN_SWEEP: Final = "orderfleet-orphan-sweep"
 """Prefix of the ids of the orphan sweep's schedule and of its workflows."""
 
+RECONCILIATION: Final = "orderfleet-reconciliation"
+"""Prefix of the ids of the reconciliation's schedule and of its workflows."""
+
 STATUS_QUERY: Final = "status"
+RECONCILIATION_PROGRESS: Final = "progress"
 APPROVE: Final = "approve"
 CANCEL_ORDER: Final = "cancel_order"
 UPDATE_ADDRESS: Final = "update_address"
@@ -117,6 +122,16 @@ def compensation_workflow_id(order_id: str, number: int = 1) -> str:
 def orphan_sweep_id(task_queue: str) -> str:
     """Id of the orphan sweep's schedule, one per queue of the order workers; Temporal appends a time for each run."""
     return f"{ORPHAN_SWEEP}-{task_queue}"
+
+
+def reconciliation_id(task_queue: str) -> str:
+    """Id of the reconciliation's schedule, one per queue of the order workers; Temporal appends a time for each run."""
+    return f"{RECONCILIATION}-{task_queue}"
+
+
+def reconciliation_command_id(task_queue: str) -> str:
+    """Id of the workflow of a reconciliation by command; one runs at a time."""
+    return f"{reconciliation_id(task_queue)}/command"
 
 
 def _numbered(workflow_id: str, number: int) -> str:

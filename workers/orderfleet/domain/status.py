@@ -43,14 +43,14 @@ class PaymentStatus(StrEnum):
     CHARGED = "CHARGED"
     """Captured, and nothing more can be."""
     PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
-    REFUNDING = "REFUNDING"
-    """The provider has not answered a refund."""
-    REFUNDED = "REFUNDED"
-    """Nothing of what was captured is left: it was refunded or charged back."""
     FAILED = "FAILED"
     """The charge or the authorization was refused."""
     VOIDED = "VOIDED"
     """Nothing was captured, and all authorizations are released or have lapsed."""
+    REFUNDING = "REFUNDING"
+    """The provider has not answered a refund."""
+    REFUNDED = "REFUNDED"
+    """Nothing of what was captured is left: it was refunded or charged back."""
 
 
 _HOLDS_MONEY: Final = frozenset(

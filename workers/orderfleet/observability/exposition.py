@@ -11,7 +11,8 @@ from prometheus_client.registry import CollectorRegistry
 from temporalio.runtime import PrometheusConfig
 
 from orderfleet import __version__
-from orderfleet.observability.metrics import BUILD, CATALOG, LONG, SHORT, WORKERS, Exposer, MetricSpec
+from orderfleet.observability.metric_specs import CATALOG, LONG, SHORT, WORKERS, Exposer, MetricSpec
+from orderfleet.observability.metrics import BUILD
 
 
 def expose(role: str, registry: CollectorRegistry = REGISTRY, *, build: str = "") -> None:

@@ -5,93 +5,24 @@ Nothing is registered with Prometheus here; `exposition` does that. A label must
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
-
-from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.registry import Collector
-
 from orderfleet.domain import names
+from orderfleet.domain.differences import DifferenceKind
 from orderfleet.domain.status import HoldName, PaymentStatus, Step
-
-
-class Exposer(StrEnum):
-    """A role that exposes metrics."""
-
-    ORDERS = "orders-worker"
-    SHIPPING = "shipping-worker"
-    OPERATOR = "operator"
-    API = "api"
-
-
-@dataclass(frozen=True)
-class MetricSpec:
-    """The definition of a metric."""
-
-    name: str
-    kind: str
-    help: str
-    labels: Mapping[str, str]
-    """Values of each label, for the documentation."""
-    roles: tuple[Exposer, ...]
-    metric: Collector
-
-
-CATALOG: Final[list[MetricSpec]] = []
-"""All metrics, in the order of deploy/docs/metrics.md."""
-
-
-ORDERS_ONLY: Final = (Exposer.ORDERS,)
-WORKERS: Final = (Exposer.ORDERS, Exposer.SHIPPING)
-OPERATOR_ONLY: Final = (Exposer.OPERATOR,)
-ALL: Final = tuple(Exposer)
-
-
-_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
-
-LONG: Final = (
-    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
-    *(_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 4 * _HOUR, 12 * _HOUR),
-    *(_DAY, 3 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY),
+from orderfleet.observability.metric_specs import (
+    ALL,
+    CALLS,
+    CATALOG,  # noqa: F401 - read from here, it is complete
+    LONG,
+    OPERATOR_ONLY,
+    ORDERS_ONLY,
+    SHORT,
+    WORKERS,
+    Exposer,
+    counter,
+    gauge,
+    histogram,
+    values,
 )
-"""Bucket bounds in seconds, 5 ms to 30 days, for durations that can include a wait for people."""
-
-SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 30.0, 60.0)
-"""Bucket bounds in seconds, 1 ms to 1 min, for durations that a timeout bounds."""
-
-CALLS: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 13.0)
-"""Bucket bounds for a number of calls."""
-
-
-def counter(name: str, description: str, roles: tuple[Exposer, ...], **labels: str) -> Counter:
-    """Define a counter; `labels` describe the values of each label."""
-    metric = Counter(name, description, tuple(labels), registry=None)
-    CATALOG.append(MetricSpec(name, "counter", description, labels, roles, metric))
-    return metric
-
-
-def gauge(name: str, description: str, roles: tuple[Exposer, ...], **labels: str) -> Gauge:
-    """Define a gauge; `labels` describe the values of each label."""
-    metric = Gauge(name, description, tuple(labels), registry=None)
-    CATALOG.append(MetricSpec(name, "gauge", description, labels, roles, metric))
-    return metric
-
-
-def histogram(
-    name: str, description: str, roles: tuple[Exposer, ...], buckets: Sequence[float], **labels: str
-) -> Histogram:
-    """Define a histogram with bucket bounds; `labels` describe the values of each label."""
-    metric = Histogram(name, description, tuple(labels), registry=None, buckets=buckets)
-    CATALOG.append(MetricSpec(name, "histogram", description, labels, roles, metric))
-    return metric
-
-
-def values(*allowed: str) -> str:
-    """The allowed values of a label, for the documentation."""
-    return ", ".join(f"`{value}`" for value in allowed)
-
 
 # Statements, the pool and the change feed.
 DATABASE_DURATION = histogram(
@@ -180,6 +111,12 @@ REFUNDS = counter(
     ORDERS_ONLY,
     result=values("pending", "done", "failed"),
 )
+DIFFERENCES_REPAIRED = counter(
+    "orderfleet_payment_differences_repaired_total",
+    "Differences between the ledger and the payment provider that a reconciliation repaired.",
+    ORDERS_ONLY,
+    kind="kind of the difference, as in `orderfleet payments differences`",
+)
 _SOURCES = ("visibility", "database")
 _WORKFLOW_TYPES = (names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW, names.SHIPPING_WORKFLOW)
 
@@ -208,7 +145,10 @@ WORKFLOW_ID_CONFLICTS = counter(
 )
 
 
-# The counters exist with 0 from the start, so that `rate` sees the first orphan or conflict as a rise.
+# The counters exist with 0 from the start, so that `rate` sees the first difference, orphan or conflict as a rise.
+for _kind in DifferenceKind:
+    DIFFERENCES_REPAIRED.labels(kind=_kind)
+
 for _source in _SOURCES:
     ORPHANS_FOUND.labels(source=_source)
 
@@ -319,10 +259,7 @@ HELD_ORDERS = gauge(
     hold=values(*HoldName),
 )
 HELD_ORDER_OLDEST = gauge(
-    "orderfleet_held_order_oldest_seconds",
-    "Longest time that one of these orders has been held.",
-    OPERATOR_ONLY,
-    hold="as above",
+    "orderfleet_held_order_oldest_seconds", "Age of the oldest of these holds.", OPERATOR_ONLY, hold="as above"
 )
 OPEN_PAYMENTS = gauge(
     "orderfleet_open_payments",
@@ -335,6 +272,25 @@ OPEN_PAYMENT_OLDEST = gauge(
     "Longest time that one of these payments has been in its status.",
     OPERATOR_ONLY,
     status="as above",
+)
+DIFFERENCES = gauge(
+    "orderfleet_payment_differences",
+    "Open differences between the ledger and the payment provider, as the last reconciliation found them.",
+    OPERATOR_ONLY,
+    kind="kind of the difference, as in `orderfleet payments differences`",
+    repair=values("automatic", "manual"),
+)
+DIFFERENCE_OLDEST = gauge(
+    "orderfleet_payment_difference_oldest_seconds",
+    "Time since the first reconciliation that found the oldest of these differences.",
+    OPERATOR_ONLY,
+    kind="as above",
+    repair="as above",
+)
+RECONCILED = gauge(
+    "orderfleet_reconciliation_last_completed_timestamp_seconds",
+    "When a reconciliation was last completed, as Unix time; 0 before the first, NaN without an answer of Postgres.",
+    OPERATOR_ONLY,
 )
 BACKLOG = gauge(
     "orderfleet_queue_backlog",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Final
 
 from prometheus_client import Gauge
 
+from orderfleet.domain.differences import DifferenceKind
 from orderfleet.domain.errors import OrderfleetError
 from orderfleet.domain.status import HoldName, PaymentStatus, Step
 from orderfleet.observability import metrics
@@ -94,6 +96,12 @@ class BacklogKind(StrEnum):
     """An order past its deadline that has neither shipped nor ended."""
     HELD_ORDER = "held_order"
     PAYMENT = "payment"
+    SAFE_DIFFERENCE = "safe_difference"
+    """A difference from the payment provider's books that a reconciliation repairs."""
+    UNSAFE_DIFFERENCE = "unsafe_difference"
+    """One that a person has to repair."""
+    RECONCILIATION = "reconciliation"
+    """The last one that was completed."""
     WORKFLOW_TASK = "workflow"
     ACTIVITY_TASK = "activity"
 
@@ -104,7 +112,7 @@ class BacklogSample:
 
     kind: BacklogKind
     key: str
-    """Step or hold of the orders, status of the payments, or name of the task queue."""
+    """Step or hold of the orders, status of the payments, kind of the differences, or name of the task queue."""
     count: int
     oldest: float
     """Age of the oldest in seconds; 0 if the backlog is empty."""
@@ -116,12 +124,15 @@ _OPEN = (metrics.OPEN_ORDERS, metrics.OPEN_ORDER_OLDEST)
 _OVERDUE = (metrics.OVERDUE_ORDERS, metrics.OVERDUE_ORDER_OLDEST)
 _HELD = (metrics.HELD_ORDERS, metrics.HELD_ORDER_OLDEST)
 _PAYMENTS = (metrics.OPEN_PAYMENTS, metrics.OPEN_PAYMENT_OLDEST)
+_DIFFERENCES = (metrics.DIFFERENCES, metrics.DIFFERENCE_OLDEST)
+_REPAIRS = {BacklogKind.SAFE_DIFFERENCE: "automatic", BacklogKind.UNSAFE_DIFFERENCE: "manual"}
 
 
 def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
     """Export the unfinished orders and payments; one without a sample exports 0, and None exports nothing."""
-    for gauge in (*_OPEN, *_OVERDUE, *_HELD, *_PAYMENTS):
+    for gauge in (*_OPEN, *_OVERDUE, *_HELD, *_PAYMENTS, *_DIFFERENCES):
         gauge.clear()
+    metrics.RECONCILED.set(math.nan if found is None else 0)
     if found is None:
         return
     samples = {(sample.kind, sample.key): sample for sample in found}
@@ -132,6 +143,12 @@ def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
         _set(*_HELD, samples.get((BacklogKind.HELD_ORDER, hold)), hold=hold)
     for status in _STATUSES:
         _set(*_PAYMENTS, samples.get((BacklogKind.PAYMENT, status)), status=status.lower())
+    for kind in DifferenceKind:
+        for safety, repair in _REPAIRS.items():
+            _set(*_DIFFERENCES, samples.get((safety, kind)), kind=kind, repair=repair)
+    for sample in found:
+        if sample.kind is BacklogKind.RECONCILIATION:
+            metrics.RECONCILED.set(time.time() - sample.oldest)
 
 
 def export_backlog(found: Sequence[BacklogSample] | None) -> None:

@@ -56,6 +56,7 @@ class RefundActivities:
 
         Raises:
             PaymentOutcomeUnknown: the provider refused this request, but an earlier one may still refund.
+            PaymentRefused: the provider refused the refund of an undone order, which is asked for again without end.
         """
         clock, payment = AttemptClock(), step.payment
         undo = step.request.refund_id == names.ORDER_REFUND
@@ -95,6 +96,8 @@ class RefundActivities:
             if answer is None:
                 if unsure:
                     raise PaymentOutcomeUnknown(str(error)) from error
+                if step.request.refund_id == names.ORDER_REFUND:
+                    raise  # The order is undone, so nothing but this refund can return the money.
                 failed = [] if step.failed is None else [_at(step.failed, clock.now(), error=str(error))]
                 async with clock.store_deadline():
                     await self._store.finish_refund(part, None, error=str(error), events=failed)

@@ -11,15 +11,18 @@ from typing import Final
 from temporalio.client import Client
 
 from orderfleet.domain import address_rules
+from orderfleet.domain.differences import DifferenceStore
 from orderfleet.domain.ports import OrderWorkflows, OrphanStore
 from orderfleet.observability.order_metrics import ProviderCallMetrics
 from orderfleet.orders.activities import OrderActivities
 from orderfleet.orders.compensation import CompensationWorkflow, RefundWorkflow
 from orderfleet.orders.maintenance import MaintenanceActivities
 from orderfleet.orders.orphan_sweep import OrphanSweepWorkflow
-from orderfleet.orders.orphan_sweep_schedule import ensure_orphan_sweep, keep_orphan_sweep
 from orderfleet.orders.payment_activities import PaymentActivities
+from orderfleet.orders.reconciliation import ReconciliationWorkflow
+from orderfleet.orders.reconciliation_activities import ReconciliationActivities
 from orderfleet.orders.refund_activities import RefundActivities
+from orderfleet.orders.schedules import ensure_schedule, keep_schedules, schedules
 from orderfleet.orders.workflow import OrderWorkflow
 from orderfleet.process import Stop
 from orderfleet.providers.interfaces import PaymentProvider
@@ -28,12 +31,13 @@ from orderfleet.providers.registry import PAYMENT_PROVIDERS
 from orderfleet.providers.zero_amounts import without_zero_amounts
 from orderfleet.settings import Settings
 from orderfleet.store.pool import Database, connect
+from orderfleet.store.reconciliation import PostgresDifferences
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
 from orderfleet.temporal.order_workflows import TemporalOrderWorkflows
 from orderfleet.temporal.step_interceptors import StepInterceptor
 from orderfleet.temporal.worker import WorkerFactory, WorkerSpec, serve
 
-WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanSweepWorkflow)
+WORKFLOWS: Final = (OrderWorkflow, RefundWorkflow, CompensationWorkflow, OrphanSweepWorkflow, ReconciliationWorkflow)
 """Every workflow of the order worker's queue."""
 
 
@@ -43,6 +47,7 @@ def worker_spec(
     provider: PaymentProvider,
     orphans: OrphanStore,
     order_workflows: OrderWorkflows,
+    differences: DifferenceStore,
     background: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> WorkerSpec:
     """Workflows and activities of the order worker.
@@ -53,6 +58,7 @@ def worker_spec(
         provider: the payment provider.
         orphans: orphaned orders in the database.
         order_workflows: order workflows in Temporal.
+        differences: between the ledger and the payment provider, in the database.
         background: tasks that run as long as the worker.
     """
     # Workflows check addresses, and must not read files.
@@ -67,6 +73,7 @@ def worker_spec(
         unique_reference=settings.unique_reference,
     )
     maintenance = MaintenanceActivities(orphans, order_workflows)
+    reconciliation = ReconciliationActivities(differences, record, provider)
     return WorkerSpec(
         task_queue=settings.orders_task_queue,
         workflows=WORKFLOWS,
@@ -84,6 +91,8 @@ def worker_spec(
             maintenance.sweep_unfinished_orders,
             maintenance.record_compensation,
             maintenance.check_workflow,
+            reconciliation.reconcile_window,
+            reconciliation.reconcile_open,
         ],
         interceptors=[StepInterceptor(record, settings.faults)],
         background=background,
@@ -91,18 +100,21 @@ def worker_spec(
 
 
 def build(settings: Settings, database: Database, provider: PaymentProvider) -> WorkerFactory:
-    """The worker over the order store and the provider; it keeps the schedule of the orphan sweep."""
+    """The worker over the order store and the provider; it keeps the schedules of the order workers."""
     measured = metered_payments(provider, ProviderCallMetrics("payments", PAYMENT_PROVIDERS.name(settings)))
 
     async def wire(client: Client) -> WorkerSpec:
-        await ensure_orphan_sweep(client, settings)
+        kept = schedules(settings)
+        for schedule in kept:
+            await ensure_schedule(client, schedule)
         return worker_spec(
             settings,
             OrderWrites(database),
             measured,
             PostgresOrphanStore(database),
             TemporalOrderWorkflows(client),
-            background=[lambda: keep_orphan_sweep(client, settings)],
+            PostgresDifferences(database),
+            background=[lambda: keep_schedules(client, kept)],
         )
 
     return wire

@@ -13,7 +13,7 @@ from orderfleet.domain.events import AuditEvent, EventKind
 from orderfleet.domain.ledger import EntrySource, PaymentEntry, PaymentRecord, ReferencedPayment
 from orderfleet.domain.money import to_decimal
 from orderfleet.domain.payment import Movement, MovementKind, PaymentUpdate
-from orderfleet.domain.ports import PaymentStore
+from orderfleet.domain.payment_ports import PaymentStore
 from orderfleet.domain.status import Step
 from orderfleet.observability.metrics import PAYMENT_WEBHOOKS
 from orderfleet.services.errors import OrderNotFound, UpdateResult

@@ -167,3 +167,9 @@ class WorkerSettings(Group):
     """How often the orphan sweep starts: it finds unfinished orders whose workflow is closed."""
     orphan_sweep_batch: int = Field(default=1000, ge=1)
     """Unfinished orders that each orphan sweep checks against Temporal, beside those whose workflow closed recently."""
+    reconciliation_interval: Duration = Field(default=parse_duration("1h"), ge=timedelta(0))
+    """How often the ledger is compared with the payment provider's books; 0 disables it."""
+    reconciliation_window: Duration = Field(default=parse_duration("24h"), ge=timedelta(0))
+    """How far back each reconciliation reads; further if the last one that was completed is longer ago."""
+    reconciliation_grace: Duration = Field(default=parse_duration("10m"), ge=timedelta(0))
+    """Differences between ledger and provider that are younger are not reported: an operation may be in progress."""

@@ -34,11 +34,13 @@ class PaymentReads:
     async def payment(self, payment_id: str) -> PaymentDetail | None:
         """Return a payment with all entries and intents, or None."""
         rows = await self._database.fetch(statement("payment"), as_text(payment_id))
-        return _detail(rows[0]) if rows else None
+        return payment_detail(rows[0]) if rows else None
 
     async def payments_of_order(self, order_id: str) -> list[PaymentDetail]:
         """Return the payments of an order, oldest first."""
-        return [_detail(row) for row in await self._database.fetch(statement("payments_of_order"), as_text(order_id))]
+        return [
+            payment_detail(row) for row in await self._database.fetch(statement("payments_of_order"), as_text(order_id))
+        ]
 
     async def payments_page(
         self, wanted: PaymentFilter, *, after: Cursor | None = None, limit: int = 50
@@ -59,13 +61,14 @@ class PaymentReads:
             wanted.status,
             None if wanted.currency is None else as_text(wanted.currency),
         )
-        payments = [_detail(row) for row in rows[:limit]]
+        payments = [payment_detail(row) for row in rows[:limit]]
         if len(rows) <= limit:
             return payments, None
         return payments, Cursor(created_at=payments[-1].ordered_at, order_id=payments[-1].order_id)
 
 
-def _detail(row: asyncpg.Record) -> PaymentDetail:
+def payment_detail(row: asyncpg.Record) -> PaymentDetail:
+    """Return the payment of a row of the view `recorded_payments`."""
     pending = row["pending"]
     return PaymentDetail(
         **dict(row)

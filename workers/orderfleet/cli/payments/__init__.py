@@ -1,16 +1,17 @@
-"""`orderfleet payments`: payments and their ledger, exports for finance, refunds, retries. Registers subcommands."""
+"""`orderfleet payments`: payments with their ledger, exports, refunds, retries, reconciliation."""
 
 from __future__ import annotations
 
 import typer
 
 from orderfleet.cli.errors import EXITS
-from orderfleet.cli.payments import export, refund, retry, views
+from orderfleet.cli.payments import export, reconcile, refund, retry, views
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List and export payments, refund orders in part, also after their end, and capture held payments again.",
+    help="List and export payments, refund orders in part, capture held payments again, and compare the ledger with the"
+    " payment provider's books.",
     epilog=EXITS,
 )
 
@@ -37,4 +38,11 @@ app.command(
         "refund ord-1 --line shipping --id return-1",
     )
 )(refund.refund)
+app.command(
+    epilog=f"{_example('reconcile', 'reconcile --from 72h', 'reconcile --from 2026-11-01 --to 2026-11-02 --dry-run')}"
+    f"\n\n{reconcile.RECONCILE_EXITS}"
+)(reconcile.reconcile)
+app.command(epilog=_example("differences", "differences --all -o json | jq -r '.differences[].payment_id'"))(
+    reconcile.differences
+)
 app.command(epilog=_example("retry ord-1", "retry ord-1 --method pm_card_visa"))(retry.retry)

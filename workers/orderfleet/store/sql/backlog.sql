@@ -1,5 +1,6 @@
--- Unfinished orders by step, those past their deadline by step, those that are held by the hold's name, and pending
--- payments by status, each with the age of the oldest in seconds. Reads partial indexes only, so the cost grows with what is unfinished.
+-- Unfinished orders by step, those past their deadline by step, those that are held by the hold's name, pending payments by
+-- status, and open differences from the payment provider's books by kind, each with the age of the oldest in seconds;
+-- and the age of the last reconciliation. Reads partial indexes only, so the cost grows with what is unfinished.
 select 'order' as kind, step as key, count(*) as count, extract(epoch from now() - min(created_at))::float8 as oldest
 from orders
 where step in ('receive', 'validate', 'manual_review', 'charge', 'shipping')
@@ -19,3 +20,13 @@ union all
 select 'payment', status, count(*), extract(epoch from now() - min(since))::float8
 from pending_payments
 group by status
+union all
+select case when safe then 'safe_difference' else 'unsafe_difference' end, kind, count(*),
+    extract(epoch from now() - min(first_seen_at))::float8
+from payment_differences
+where resolved_at is null
+group by safe, kind
+union all
+select 'reconciliation', name, 1, extract(epoch from now() - completed_at)::float8
+from payment_reconciliations
+where name = 'last'

@@ -1,9 +1,18 @@
 -- Erases personal data from those of the orders that have ended: the customer, the address, and free text, which can
 -- repeat them. The keys in $2 of an event's detail are kept.
 -- The e-mail address becomes empty, so that no list finds the order by it.
-with chosen as (
-    select order_id, received_month from orders
+-- Payments are locked before orders, as writers do.
+with locked as materialized (
+    select p.payment_id
+    from orders as o
+    join payments as p on p.payment_id = o.payment_id and p.order_id = o.order_id
+    where o.order_id = any($1::text[])
+    order by p.payment_id
+    for no key update of p
+), chosen as (
+    select order_id, payment_id, received_month from orders
     where order_id = any($1::text[]) and completed_at is not null and erased_at is null
+        and (select count(*) from locked) >= 0
     order by order_id
     for no key update
 ), erased_events as (
@@ -18,6 +27,21 @@ with chosen as (
     update shipments
     set dispatch_failed_reason = 'erased'
     where order_id in (select order_id from chosen) and dispatch_failed_reason is not null
+), erased_payments as (
+    -- The entries of the ledger have no personal data: amounts, keys, and the provider's ids.
+    update payments
+    set method = '', pending = pending - 'url'
+    from chosen
+    where payments.payment_id = chosen.payment_id and payments.order_id = chosen.order_id
+        and (method <> '' or pending is not null)
+), erased_authorizations as (
+    update payment_authorizations
+    set method = ''
+    where payment_id in (select payment_id from chosen) and method <> ''
+), erased_intents as (
+    update payment_intents
+    set reason = case when reason <> '' then 'erased' else '' end, error = case when error is not null then 'erased' end
+    where payment_id in (select payment_id from chosen) and (reason <> '' or error is not null)
 )
 update orders set
     customer_name          = 'erased',

@@ -1,7 +1,9 @@
 -- Prunes the oldest orders that ended before $1 and have no pending payment, at most $2 of them: deletes their events
--- and shipments, and erases personal data. Orders that another transaction has locked are left for the next batch.
-with chosen as (
-    select order_id, received_month from orders
+-- and shipments, and erases personal data; the ledger of money is kept. Orders that another transaction has locked are left
+-- for the next batch.
+-- Payments are locked before orders, as writers do.
+with due as materialized (
+    select order_id, payment_id from orders
     where completed_at < $1 and pruned_at is null and not exists (
         select from payments
         where payments.payment_id = orders.payment_id and payments.order_id = orders.order_id
@@ -9,12 +11,36 @@ with chosen as (
     )
     order by completed_at
     limit $2
+), locked as materialized (
+    select p.payment_id
+    from due
+    join payments as p on p.payment_id = due.payment_id and p.order_id = due.order_id
+    order by p.payment_id
+    for no key update of p
+), chosen as (
+    select order_id, payment_id, received_month from orders
+    where order_id in (select order_id from due) and pruned_at is null and (select count(*) from locked) >= 0
     for no key update skip locked
 ), deleted_events as (
     delete from events using chosen
     where events.order_id = chosen.order_id and events.received_month = chosen.received_month
 ), deleted_shipments as (
     delete from shipments where order_id in (select order_id from chosen)
+), erased_payments as (
+    -- The entries of the ledger have no personal data: amounts, keys, and the provider's ids.
+    update payments
+    set method = '', pending = pending - 'url'
+    from chosen
+    where payments.payment_id = chosen.payment_id and payments.order_id = chosen.order_id
+        and (method <> '' or pending is not null)
+), erased_authorizations as (
+    update payment_authorizations
+    set method = ''
+    where payment_id in (select payment_id from chosen) and method <> ''
+), erased_intents as (
+    update payment_intents
+    set reason = case when reason <> '' then 'erased' else '' end, error = case when error is not null then 'erased' end
+    where payment_id in (select payment_id from chosen) and (reason <> '' or error is not null)
 )
 update orders set
     customer_name          = 'erased',

@@ -15,8 +15,9 @@ begin
             relname in (
                 'orders', 'payments', 'payment_ids', 'order_references', 'shipments', 'events', 'event_ids',
                 'recorded_orders', 'pending_payments', 'schema_migrations',
-                'payment_references', 'payment_authorizations', 'payment_entries', 'payment_intents', 'recorded_payments', 'derived_payments',
-                'payment_discrepancies', 'payment_totals_by_day', 'open_authorizations_by_day'
+                'payment_references', 'payment_authorizations', 'payment_entries', 'payment_intents', 'recorded_payments',
+                'derived_payments', 'payment_discrepancies', 'payment_totals_by_day', 'open_authorizations_by_day',
+                'payment_differences', 'payment_reconciliations'
             )
             or relname ~ '^events_(default|\d{4}_\d{2})$' -- partitions, also detached ones
         )
@@ -25,6 +26,7 @@ begin
     end loop;
     execute format('grant select, insert, update on orders, payments, payment_ids, order_references, shipments to %I', role);
     execute format('grant select, insert, update on payment_authorizations, payment_intents to %I', role);
+    execute format('grant select, insert, update on payment_differences, payment_reconciliations to %I', role);
     execute format('grant select, insert on events, payment_entries, payment_references to %I', role);
     execute format('grant usage on sequence event_ids to %I', role);
     execute format(
