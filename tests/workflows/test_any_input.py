@@ -31,6 +31,7 @@ from orderfleet.domain import names
 from orderfleet.domain.errors import INVALID_INPUT
 from orderfleet.domain.orphans import Compensation, Orphan, OrphanSweep
 from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.reconciliation_run import Reconciliation
 from orderfleet.domain.refunds import RefundOrder
 from orderfleet.domain.shipment import ShippingInput
 from orderfleet.domain.status import Step
@@ -139,15 +140,22 @@ def sweep_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
     return OrphanSweep(policy=raw_env.env.order(raw_env.new_id()).policy), f"sweep-{raw_env.new_id()}"
 
 
+def reconciliation_start(raw_env: RawPayloadEnv) -> tuple[Any, str]:
+    return Reconciliation(policy=raw_env.env.order(raw_env.new_id()).policy), f"reconciliation-{raw_env.new_id()}"
+
+
 STARTS: dict[str, Callable[[RawPayloadEnv], tuple[Any, str]]] = {
     names.ORDER_WORKFLOW: order_start,
     names.SHIPPING_WORKFLOW: shipping_start,
     names.REFUND_WORKFLOW: refund_start,
     names.COMPENSATION_WORKFLOW: compensation_start,
     names.ORPHAN_SWEEP_WORKFLOW: sweep_start,
+    names.RECONCILIATION_WORKFLOW: reconciliation_start,
 }
 """Makes the input of each workflow, with which it waits, and its id."""
 
+MAINTENANCE = {names.ORPHAN_SWEEP_WORKFLOW, names.RECONCILIATION_WORKFLOW}
+"""Workflows whose input may be empty."""
 ON_SHIPPING = {each.__name__ for each in shipping_worker.WORKFLOWS}
 WORKFLOWS = [each.__name__ for each in (*orders_worker.WORKFLOWS, *shipping_worker.WORKFLOWS)]
 
@@ -205,17 +213,15 @@ async def test_start_with_invalid_input_fails_with_expected_arguments(raw_env: R
             await raw_env.no_task_failed()
             raise
 
-    # An empty object is a start of the sweep, and of nothing else.
+    # An empty object is a start of these, and of nothing else.
     sent = [
-        args
-        for args in arguments(raw_env)
-        if workflow != names.ORPHAN_SWEEP_WORKFLOW or len(args) != 1 or not sweeps(args[0])
+        args for args in arguments(raw_env) if workflow not in MAINTENANCE or len(args) != 1 or not is_object(args[0])
     ]
     await each_of([lambda args=args: one(args) for args in sent])
     await raw_env.no_task_failed()
 
 
-def sweeps(payload: Payload) -> bool:
+def is_object(payload: Payload) -> bool:
     return payload.data.startswith(b"{") and payload.metadata["encoding"] == b"json/plain"
 
 
@@ -238,7 +244,7 @@ async def test_handler_with_any_input_fails_no_workflow_task(raw_env: RawPayload
     for query in definition.query_definitions:
         if not query.name.startswith("__"):
             await try_handler(raw_env, workflow, lambda handle, args, name=query.name: handle.query(name, args=args))
-    # The orphan sweep may have completed.
+    # The orphan sweep and the reconciliation may have completed.
     with suppress(RPCError):
         await workflow_env.terminate()
 
