@@ -142,6 +142,8 @@ class OrderService:
     async def live(self, order_id: str) -> SourcedStatus:
         """The workflow's status, or the order store's when the workflow can't be queried.
 
+        The payment of an order that has ended is the order store's, which records later refunds.
+
         Raises:
             OrderNotFound: Temporal and the order store have no such order.
             TemporalUnavailable: the workflow can't be queried and the order isn't stored yet.
@@ -150,10 +152,12 @@ class OrderService:
         live, record = await hedged(
             self._client.status(order_id),
             lambda: self._reader.order(order_id),
-            accept=lambda _: True,
+            accept=lambda found: not found.ended,
             seconds=remaining(self._timeout),
         )
         if isinstance(live, OrderStatus):
+            if live.ended and isinstance(record, RecordedOrder):
+                live = live.model_copy(update={"payment": record.status.payment})
             return _sourced(live, Source.WORKFLOW)
         if isinstance(record, RecordedOrder):
             return _sourced(record.status, Source.DATABASE)
