@@ -152,12 +152,12 @@ class OrderService:
         live, record = await hedged(
             self._client.status(order_id),
             lambda: self._reader.order(order_id),
-            accept=lambda found: not found.ended,
+            accept=_is_running,
             seconds=remaining(self._timeout),
         )
         if isinstance(live, OrderStatus):
             if live.ended and isinstance(record, RecordedOrder):
-                live = live.model_copy(update={"payment": record.status.payment})
+                return _sourced(live.model_copy(update={"payment": record.status.payment}), Source.WORKFLOW)
             return _sourced(live, Source.WORKFLOW)
         if isinstance(record, RecordedOrder):
             return _sourced(record.status, Source.DATABASE)
@@ -323,6 +323,10 @@ def _started_before(order: OrderInput, record: RecordedOrder) -> Started:
     if problem is not None:
         raise OrderIdConflict(problem)
     return Started(**dict(record.status), outcome=StartOutcome.ADOPTED)
+
+
+def _is_running(status: OrderStatus) -> bool:
+    return not status.ended
 
 
 def _sourced(status: OrderStatus, source: Source) -> SourcedStatus:
