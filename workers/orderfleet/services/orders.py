@@ -325,8 +325,8 @@ def _started_before(order: OrderInput, record: RecordedOrder) -> Started:
     return Started(**dict(record.status), outcome=StartOutcome.ADOPTED)
 
 
-def _is_running(status: OrderStatus) -> bool:
-    return not status.ended
+def _is_running(found: OrderStatus | Exception) -> bool:
+    return isinstance(found, OrderStatus) and not found.ended
 
 
 def _sourced(status: OrderStatus, source: Source) -> SourcedStatus:
