@@ -208,7 +208,7 @@ class RetryPayment(Contract):
     """Capture the payment of a held order again."""
 
     method: PaymentMethod = ""
-    """Pay with this method from now on; empty keeps the present one."""
+    """Pay with this method from now on; empty keeps the current one."""
 
 
 class PaymentUpdate(Contract):
