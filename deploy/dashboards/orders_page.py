@@ -199,6 +199,12 @@ PAGE = Page(
                     [Query('sum(increase(orderfleet_refunds_total{result="failed"}[1h]))', "refused")],
                     "OrderfleetRefundFailed",
                 ),
+                Panel(
+                    "Webhooks of the payment provider",
+                    "ops",
+                    "Reports about charges, refunds and disputes, per second; unknown ones are of no payment of ours.",
+                    [Query(rate("orderfleet_payment_webhooks_total", "result"), "{{result}}")],
+                ),
             ],
         ),
         Row(

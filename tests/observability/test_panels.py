@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
+import stripe
 
 from orderfleet.observability.metric_specs import MetricSpec
 from orderfleet.observability.metrics import CATALOG
 from orderfleet_local.stack import paths, ports
+from stripe_server import books
 from support.factories import ADDRESS_JSON, order_manifest
 from support.operator_env import OperatorTestEnv
 from support.own_prometheus import Prometheus
@@ -23,6 +26,7 @@ from support.role_processes import RoleProcesses
 DASHBOARDS = sorted((paths.checkout() / "deploy" / "dashboards").glob("*.json"))
 VARIABLES = {"$__rate_interval": "1m", "$namespace": ".*", "$queue": ".*", "$version": ".*"}
 ITEMS = [{"sku": "widget", "qty": 2, "price": "9.99"}]
+SECRET = "whsec_panels"
 FAULTS = "charge:error=0.4,hang=0.1,length=1s;dispatch_carrier:error=0.75;seed=5"
 
 
@@ -80,7 +84,10 @@ async def test_every_panel_and_every_metric_has_data(
         "ORDERFLEET_STEP_ATTEMPTS": "2",
         "ORDERFLEET_CHARGE_TIMEOUT": "500ms",
         "ORDERFLEET_FAULTS": FAULTS,
+        "ORDERFLEET_RECONCILIATION_INTERVAL": "5s",
+        "ORDERFLEET_STRIPE_WEBHOOK_SECRET_FILE": str(tmp_path / "webhooks"),
     }
+    (tmp_path / "webhooks").write_text(SECRET)
     sdk = {kind: str(ports.choose(0)) for kind in ("orders", "shipping")}
     async with AsyncExitStack() as stack:
         processes = RoleProcesses(stack, environment, tmp_path)
@@ -126,6 +133,7 @@ async def _wave(number: int, operator_env: OperatorTestEnv, caller: httpx.AsyncC
         await caller.post("/orders", json={"order_id": f"panel-{number}-{kind}", **body})
     await operator_env.apply(order_manifest(f"panel-{number}-declared", approved=number % 2 == 0))
     await caller.get(f"/orders/panel-{number}-unknown")
+    await _report_payment(caller)
 
     async def reviewed() -> bool:
         answers = [await caller.get(f"/orders/panel-{number}-{kind}") for kind in ("approved", "canceled")]
@@ -134,3 +142,20 @@ async def _wave(number: int, operator_env: OperatorTestEnv, caller: httpx.AsyncC
     await eventually(reviewed, bool)
     await caller.post(f"/orders/panel-{number}-approved/signals/approve")
     await caller.post(f"/orders/panel-{number}-canceled/signals/cancel", json={"reason": "no more wanted"})
+
+
+async def _report_payment(caller: httpx.AsyncClient) -> None:
+    """Send a webhook of the payment of another system."""
+    provider = books.Books()
+    metadata = {
+        "orderfleet_payment_id": "of-another-system",
+        "orderfleet_order_id": "of-another-system",
+        "orderfleet_number": "1",
+    }
+    created = provider.create({"amount": "1998", "currency": "usd", "metadata": metadata})
+    provider.confirm(created["id"], {"payment_method": "pm_card_visa"})
+    for event in provider.events:
+        body = json.dumps(event)
+        header = stripe.WebhookSignature.generate_signature_header(body, SECRET, int(time.time()))
+        answer = await caller.post("/webhooks/stripe", content=body, headers={"Stripe-Signature": header})
+        assert answer.status_code == 200, answer.text
