@@ -270,8 +270,8 @@ async def try_handler(
                 if handle is used:
                     handle = await start(raw_env, workflow)
 
-    # A sweep completes at once; of concurrent queries to a closed workflow the SDK's worker can lose one.
-    concurrent = 1 if workflow == names.ORPHAN_SWEEP_WORKFLOW else MAX_CONCURRENT
+    # These complete at once; of concurrent queries to a closed workflow the SDK's worker can lose one.
+    concurrent = 1 if workflow in MAINTENANCE else MAX_CONCURRENT
     await each_of([lambda args=args: one(args) for args in arguments(raw_env)], concurrent)
     # A query returns after the worker has handled the signals before it.
     async with asyncio.timeout(60):
