@@ -104,12 +104,13 @@ PAYMENTS = counter(
     ORDERS_ONLY,
     result=values(PaymentStatus.CHARGED.lower(), PaymentStatus.FAILED.lower(), PaymentStatus.VOIDED.lower()),
 )
+_REFUND_RESULTS = ("pending", "done", "failed")
 REFUNDS = counter(
     "orderfleet_refunds_total",
     "Refunds by result: `pending` counts those that became necessary, `done` those that are complete, `failed` those"
     " that the payment provider refused.",
     ORDERS_ONLY,
-    result=values("pending", "done", "failed"),
+    result=values(*_REFUND_RESULTS),
 )
 DIFFERENCES_REPAIRED = counter(
     "orderfleet_payment_differences_repaired_total",
@@ -145,7 +146,11 @@ WORKFLOW_ID_CONFLICTS = counter(
 )
 
 
-# The counters exist with 0 from the start, so that `rate` sees the first difference, orphan or conflict as a rise.
+# The counters exist with 0 from the start, so that `rate` sees the first failed refund, difference, orphan or conflict as
+# a rise.
+for _result in _REFUND_RESULTS:
+    REFUNDS.labels(result=_result)
+
 for _kind in DifferenceKind:
     DIFFERENCES_REPAIRED.labels(kind=_kind)
 
