@@ -42,7 +42,8 @@ def test_images_are_built_and_loaded(cluster, timetable):
     for name, tag in programs.items():
         images.of_one_program(cluster.images, base, name, tag, cluster.folder / name)
     own = images.megabytes(images.PRODUCT) - images.megabytes(base)
-    assert own < 190
+    # Stripe's SDK is about 30 of them.
+    assert own < 220
     timetable.note(f"{own:.0f} MB without the base")
     versions = (images.PRODUCT, images.NEXT, images.AFTER_NEXT, images.LAST, images.BAD)
     cluster.images.load(*versions, images.POSTGRES, *programs.values())

@@ -146,8 +146,8 @@ WORKFLOW_ID_CONFLICTS = counter(
 )
 
 
-# The counters exist with 0 from the start, so that `rate` sees the first failed refund, difference, orphan or conflict as
-# a rise.
+# The counters exist with 0 from the start, so that `rate` sees the first refused refund, difference, orphan or conflict
+# as a rise.
 for _result in _REFUND_RESULTS:
     REFUNDS.labels(result=_result)
 
