@@ -130,7 +130,6 @@ declare
     p           payments := claim_payment(of_payment, of_order, given);
     of_number   integer := coalesce((given ->> 'number')::integer, 1);
     of_key      text := authorization_key(of_payment, of_number);
-    after       payments;
 begin
     if p.payment_id is null then
         return null;
@@ -166,9 +165,7 @@ begin
     when 'VOIDED' then
         perform record_void(p, of_number, coalesce(given ->> 'outcome', 'never_charged'));
     end case;
-    select * into after from payments where payment_id = of_payment;
-    perform record_progress(of_order, progress, p is distinct from after);
-    return jsonb_build_object('moved', p.status <> after.status, 'is_new', false) || payment_summary(after);
+    return jsonb_build_object('is_new', false) || finish_payment_write(p, progress);
 end;
 $$;
 
@@ -180,6 +177,37 @@ create function payment_summary(p payments) returns jsonb language sql stable as
         'amounts', jsonb_build_object(
             'authorized', p.authorized - p.released, 'captured', p.captured, 'refunded', p.refunded)
     )
+$$;
+
+-- Ends a write of a payment, whose row was `before`: records the progress. Returns the payment, and whether its status
+-- changed.
+create function finish_payment_write(before payments, progress jsonb) returns jsonb language plpgsql as $$
+declare
+    after payments;
+begin
+    select * into after from payments where payment_id = before.payment_id;
+    perform record_progress(before.order_id, progress, before is distinct from after);
+    return jsonb_build_object('moved', before.status <> after.status) || payment_summary(after);
+end;
+$$;
+
+-- Ends an intent: made with the provider's reference, which is a fact of `entry_kind`, or refused with an error. Returns
+-- the intent as it was.
+create function end_payment_intent(
+    p payments, of_key text, entry_kind text, given_reference text, given_error text
+) returns payment_intents language plpgsql as $$
+declare
+    i payment_intents;
+begin
+    select * into strict i from payment_intents where payment_id = p.payment_id and key = of_key;
+    if given_error is null then
+        perform add_payment_entry(p, entry_kind, of_key, i.number, i.amount, p.currency, 'order', given_reference, now());
+    else
+        update payment_intents set status = 'refused', error = given_error, ended_at = now()
+        where payment_id = p.payment_id and key = of_key and status = 'open';
+    end if;
+    return i;
+end;
 $$;
 
 -- Records a fact that the provider or a reconciliation reported; never refused. Returns whether it was new, and the

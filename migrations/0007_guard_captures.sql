@@ -153,30 +153,20 @@ create function finish_capture(
     of_payment text, of_order text, of_key text, given_reference text, given_error text, has_lapsed boolean, progress jsonb
 ) returns jsonb language plpgsql as $$
 declare
-    p       payments;
-    after   payments;
-    i       payment_intents;
-    sums    record;
+    p   payments;
+    i   payment_intents;
 begin
     select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
     if not found then
         return null;
     end if;
-    select * into strict i from payment_intents where payment_id = of_payment and key = of_key;
-    if given_error is null then
-        perform add_payment_entry(p, 'captured', of_key, i.number, i.amount, p.currency, 'order', given_reference, now());
-    else
-        update payment_intents set status = 'refused', error = given_error, ended_at = now()
-        where payment_id = of_payment and key = of_key and status = 'open';
-    end if;
+    i := end_payment_intent(p, of_key, 'captured', given_reference, given_error);
     if has_lapsed or given_error is null and not exists (
         select from payment_authorizations where payment_id = of_payment and number = i.number and multiple_captures
     ) then
         perform release_authorization(p, i.number);
     end if;
-    select * into after from payments where payment_id = of_payment;
-    perform record_progress(of_order, progress, p is distinct from after);
-    return jsonb_build_object('moved', p.status <> after.status) || payment_summary(after);
+    return finish_payment_write(p, progress);
 end;
 $$;
 

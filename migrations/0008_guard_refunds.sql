@@ -146,23 +146,13 @@ create function finish_refund(
     of_payment text, of_order text, of_key text, given_reference text, given_error text, progress jsonb
 ) returns jsonb language plpgsql as $$
 declare
-    p       payments;
-    after   payments;
-    i       payment_intents;
+    p payments;
 begin
     select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
     if not found then
         return null;
     end if;
-    select * into strict i from payment_intents where payment_id = of_payment and key = of_key;
-    if given_error is null then
-        perform add_payment_entry(p, 'refunded', of_key, i.number, i.amount, p.currency, 'order', given_reference, now());
-    else
-        update payment_intents set status = 'refused', error = given_error, ended_at = now()
-        where payment_id = of_payment and key = of_key and status = 'open';
-    end if;
-    select * into after from payments where payment_id = of_payment;
-    perform record_progress(of_order, progress, p is distinct from after);
-    return jsonb_build_object('moved', p.status <> after.status) || payment_summary(after);
+    perform end_payment_intent(p, of_key, 'refunded', given_reference, given_error);
+    return finish_payment_write(p, progress);
 end;
 $$;

@@ -448,6 +448,44 @@ begin
 end;
 $$;
 
+CREATE TABLE public.payment_intents (
+    payment_id text NOT NULL,
+    key text NOT NULL,
+    kind text NOT NULL,
+    number integer DEFAULT 1 NOT NULL,
+    amount bigint NOT NULL,
+    status text DEFAULT 'open'::text NOT NULL,
+    refund_id text,
+    asked jsonb DEFAULT '{}'::jsonb NOT NULL,
+    lines jsonb DEFAULT '[]'::jsonb NOT NULL,
+    shortfall bigint DEFAULT 0 NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    asked_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT payment_intents_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT payment_intents_kind_check CHECK ((kind = ANY (ARRAY['capture'::text, 'refund'::text]))),
+    CONSTRAINT payment_intents_status_check CHECK ((status = ANY (ARRAY['open'::text, 'done'::text, 'refused'::text])))
+);
+
+CREATE FUNCTION public.end_payment_intent(p public.payments, of_key text, entry_kind text, given_reference text, given_error text) RETURNS public.payment_intents
+    LANGUAGE plpgsql
+    AS $$
+declare
+    i payment_intents;
+begin
+    select * into strict i from payment_intents where payment_id = p.payment_id and key = of_key;
+    if given_error is null then
+        perform add_payment_entry(p, entry_kind, of_key, i.number, i.amount, p.currency, 'order', given_reference, now());
+    else
+        update payment_intents set status = 'refused', error = given_error, ended_at = now()
+        where payment_id = p.payment_id and key = of_key and status = 'open';
+    end if;
+    return i;
+end;
+$$;
+
 CREATE FUNCTION public.fence_payment(of_payment text, of_order text, given jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -480,30 +518,20 @@ CREATE FUNCTION public.finish_capture(of_payment text, of_order text, of_key tex
     LANGUAGE plpgsql
     AS $$
 declare
-    p       payments;
-    after   payments;
-    i       payment_intents;
-    sums    record;
+    p   payments;
+    i   payment_intents;
 begin
     select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
     if not found then
         return null;
     end if;
-    select * into strict i from payment_intents where payment_id = of_payment and key = of_key;
-    if given_error is null then
-        perform add_payment_entry(p, 'captured', of_key, i.number, i.amount, p.currency, 'order', given_reference, now());
-    else
-        update payment_intents set status = 'refused', error = given_error, ended_at = now()
-        where payment_id = of_payment and key = of_key and status = 'open';
-    end if;
+    i := end_payment_intent(p, of_key, 'captured', given_reference, given_error);
     if has_lapsed or given_error is null and not exists (
         select from payment_authorizations where payment_id = of_payment and number = i.number and multiple_captures
     ) then
         perform release_authorization(p, i.number);
     end if;
-    select * into after from payments where payment_id = of_payment;
-    perform record_progress(of_order, progress, p is distinct from after);
-    return jsonb_build_object('moved', p.status <> after.status) || payment_summary(after);
+    return finish_payment_write(p, progress);
 end;
 $$;
 
@@ -514,7 +542,6 @@ declare
     p           payments := claim_payment(of_payment, of_order, given);
     of_number   integer := coalesce((given ->> 'number')::integer, 1);
     of_key      text := authorization_key(of_payment, of_number);
-    after       payments;
 begin
     if p.payment_id is null then
         return null;
@@ -550,9 +577,19 @@ begin
     when 'VOIDED' then
         perform record_void(p, of_number, coalesce(given ->> 'outcome', 'never_charged'));
     end case;
-    select * into after from payments where payment_id = of_payment;
-    perform record_progress(of_order, progress, p is distinct from after);
-    return jsonb_build_object('moved', p.status <> after.status, 'is_new', false) || payment_summary(after);
+    return jsonb_build_object('is_new', false) || finish_payment_write(p, progress);
+end;
+$$;
+
+CREATE FUNCTION public.finish_payment_write(before public.payments, progress jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    after payments;
+begin
+    select * into after from payments where payment_id = before.payment_id;
+    perform record_progress(before.order_id, progress, before is distinct from after);
+    return jsonb_build_object('moved', before.status <> after.status) || payment_summary(after);
 end;
 $$;
 
@@ -560,24 +597,14 @@ CREATE FUNCTION public.finish_refund(of_payment text, of_order text, of_key text
     LANGUAGE plpgsql
     AS $$
 declare
-    p       payments;
-    after   payments;
-    i       payment_intents;
+    p payments;
 begin
     select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
     if not found then
         return null;
     end if;
-    select * into strict i from payment_intents where payment_id = of_payment and key = of_key;
-    if given_error is null then
-        perform add_payment_entry(p, 'refunded', of_key, i.number, i.amount, p.currency, 'order', given_reference, now());
-    else
-        update payment_intents set status = 'refused', error = given_error, ended_at = now()
-        where payment_id = of_payment and key = of_key and status = 'open';
-    end if;
-    select * into after from payments where payment_id = of_payment;
-    perform record_progress(of_order, progress, p is distinct from after);
-    return jsonb_build_object('moved', p.status <> after.status) || payment_summary(after);
+    perform end_payment_intent(p, of_key, 'refunded', given_reference, given_error);
+    return finish_payment_write(p, progress);
 end;
 $$;
 
@@ -1058,27 +1085,6 @@ CREATE TABLE public.payment_entries (
     CONSTRAINT payment_entries_amount_check CHECK ((amount >= 0)),
     CONSTRAINT payment_entries_kind_check CHECK ((kind = ANY (ARRAY['authorized'::text, 'captured'::text, 'released'::text, 'voided'::text, 'refunded'::text, 'refund_reversed'::text, 'charged_back'::text, 'charge_back_reversed'::text]))),
     CONSTRAINT payment_entries_source_check CHECK ((source = ANY (ARRAY['order'::text, 'webhook'::text, 'reconciliation'::text])))
-);
-
-CREATE TABLE public.payment_intents (
-    payment_id text NOT NULL,
-    key text NOT NULL,
-    kind text NOT NULL,
-    number integer DEFAULT 1 NOT NULL,
-    amount bigint NOT NULL,
-    status text DEFAULT 'open'::text NOT NULL,
-    refund_id text,
-    asked jsonb DEFAULT '{}'::jsonb NOT NULL,
-    lines jsonb DEFAULT '[]'::jsonb NOT NULL,
-    shortfall bigint DEFAULT 0 NOT NULL,
-    reason text DEFAULT ''::text NOT NULL,
-    error text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    asked_at timestamp with time zone DEFAULT now() NOT NULL,
-    ended_at timestamp with time zone,
-    CONSTRAINT payment_intents_amount_check CHECK ((amount >= 0)),
-    CONSTRAINT payment_intents_kind_check CHECK ((kind = ANY (ARRAY['capture'::text, 'refund'::text]))),
-    CONSTRAINT payment_intents_status_check CHECK ((status = ANY (ARRAY['open'::text, 'done'::text, 'refused'::text])))
 );
 
 CREATE VIEW public.derived_payments AS
