@@ -33,6 +33,7 @@ from orderfleet.domain.ports import OrderWorkflows, OrphanStore
 from orderfleet.domain.status import Step
 from orderfleet.observability import metrics
 from orderfleet.observability.tracing import exemplar
+from orderfleet.temporal.concurrency import limited
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -229,16 +230,7 @@ async def _bounded(call: Callable[[T], Awaitable[R]], items: Sequence[T], beat: 
     Raises:
         Exception: the first failure, when every call of a first attempt failed.
     """
-    slots = asyncio.Semaphore(MAX_CONCURRENT)
-
-    async def one(item: T) -> R:
-        async with slots:
-            try:
-                return await call(item)
-            finally:
-                beat()
-
-    results = await asyncio.gather(*map(one, items), return_exceptions=True)
+    results = await asyncio.gather(*map(limited(call, MAX_CONCURRENT, beat), items), return_exceptions=True)
     failed = [error for error in results if isinstance(error, BaseException)]
     for error in failed:
         every = len(failed) == len(results) and activity.info().attempt == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,6 +29,7 @@ from orderfleet.domain.reconciliation import compare_books
 from orderfleet.domain.reconciliation_run import ReconcileInput, ReconcileResult
 from orderfleet.observability import metrics
 from orderfleet.providers.interfaces import PaymentProvider
+from orderfleet.temporal.concurrency import limited
 from orderfleet.temporal.step_interceptors import AttemptClock
 
 _log = structlog.get_logger()
@@ -142,7 +143,7 @@ class ReconciliationActivities:
             unlisted = [payment_id for payment_id in page if payment_id not in seen]
             payments = await self._store.payments(unlisted) if unlisted else []
             wanted = [intent for payment in payments for intent in authorizations(payment)]
-            records = await _bounded(self._provider.look_up, wanted, run.beat)
+            records = await asyncio.gather(*map(limited(self._provider.look_up, MAX_CONCURRENT, run.beat), wanted))
             await self._settle(run, payments, [each for each in records if each is not None], complete=True)
 
     async def _compare_again(self, run: _Run, before: Sequence[RecordedDifference]) -> None:
@@ -254,17 +255,3 @@ async def _batches(records: AsyncIterator[T], size: int) -> AsyncGenerator[list[
             batch = []
     if batch:
         yield batch
-
-
-async def _bounded(call: Callable[[T], Awaitable[R]], items: Sequence[T], beat: Callable[[], None]) -> list[R]:
-    """Call for each item, `MAX_CONCURRENT` at the same time; raise the first failure."""
-    slots = asyncio.Semaphore(MAX_CONCURRENT)
-
-    async def one(item: T) -> R:
-        async with slots:
-            try:
-                return await call(item)
-            finally:
-                beat()
-
-    return await asyncio.gather(*map(one, items))
