@@ -203,6 +203,15 @@ class ProviderPayment(Contract):
     expires_at: datetime | None = None
     movements: tuple[Movement, ...] = ()
 
+    def movement(self, kind: MovementKind, key: str) -> Movement | None:
+        """The movement that we made under an idempotency key; None if the provider has none.
+
+        Args:
+            kind: its kind.
+            key: the key of the request.
+        """
+        return next((each for each in self.movements if each.kind is kind and each.key == key), None)
+
 
 class RetryPayment(Contract):
     """Capture the payment of a held order again."""

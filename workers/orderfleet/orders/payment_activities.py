@@ -220,9 +220,8 @@ class PaymentActivities:
     async def _captured_before(self, capture: CaptureIntent) -> Capture | None:
         """The capture that an earlier request made, as the provider has it."""
         found = await self._provider.look_up(capture.payment)
-        made = [] if found is None else [each for each in found.movements if each.kind is MovementKind.CAPTURED]
-        same = [each for each in made if each.key == capture.key]
-        return Capture(reference=same[0].reference) if same else None
+        made = None if found is None else found.movement(MovementKind.CAPTURED, capture.key)
+        return None if made is None else Capture(reference=made.reference)
 
     async def _authorize_again(self, step: CapturePaymentInput, decision: CaptureDecision) -> None:
         """Authorize what is not captured under the next number, with the method of the step.

@@ -111,9 +111,8 @@ class RefundActivities:
     async def _refunded_before(self, part: RefundIntent) -> Refund | None:
         """The refund that an earlier request made, as the provider has it."""
         found = await self._provider.look_up(part.payment)
-        made = () if found is None else found.movements
-        same = [each for each in made if each.kind is MovementKind.REFUNDED and each.key == part.key]
-        return Refund(reference=same[0].reference) if same else None
+        made = None if found is None else found.movement(MovementKind.REFUNDED, part.key)
+        return None if made is None else Refund(reference=made.reference)
 
 
 def _may_be_asked(step: RefundInput, decision: RefundDecision, now: datetime) -> bool:
