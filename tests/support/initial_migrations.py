@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-INITIAL = 4
+INITIAL = 10
 """Number of the last one."""

@@ -22,10 +22,10 @@ from upgrades.builds import Deployment, Edit, activities_of, builds_of, gathered
 
 RECORDS_BEFORE_THE_CHARGE = Edit(
     "orders/workflow.py",
-    "            await payment.charge(ctx)\n",
-    "            if workflow.patched('recorded-before-the-charge'):\n"
-    "                await ctx.record(decided=True)\n"
-    "            await payment.charge(ctx)\n",
+    "                await payment.charge(ctx)\n",
+    "                if workflow.patched('recorded-before-the-charge'):\n"
+    "                    await ctx.record(decided=True)\n"
+    "                await payment.charge(ctx)\n",
 )
 """A patched change, which running orders take."""
 

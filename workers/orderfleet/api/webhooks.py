@@ -31,7 +31,13 @@ _SIGNATURE: Final = "Stripe-Signature"
 # Described only: FastAPI would answer a missing header with 422.
 _REQUEST: Final = {
     "parameters": [
-        {"name": _SIGNATURE, "in": "header", "description": "Signature of the body.", "schema": {"type": "string"}}
+        {
+            "name": _SIGNATURE,
+            "in": "header",
+            "required": True,
+            "description": "Signature of the body.",
+            "schema": {"type": "string"},
+        }
     ],
 }
 

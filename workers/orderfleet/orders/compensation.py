@@ -14,6 +14,8 @@ from temporalio import workflow
 from orderfleet.temporal.step_runner import ActivityRef, LastError, StepFailed, StepRunner, backoff, read_start
 
 with workflow.unsafe.imports_passed_through():
+    from temporalio.exceptions import ApplicationError
+
     from orderfleet.domain import names
     from orderfleet.domain.activities import (
         BeginRefundInput,
@@ -53,12 +55,18 @@ class RefundWorkflow(LastError):
     def __init__(self) -> None:
         super().__init__()
         self._decision: RefundDecision | None = None
+        self._is_undo = False
 
     @workflow.update(name=names.REFUND_DECISION)
     async def decision(self, *_args: Any) -> RefundDecision:
-        """Wait for the decision about the refund and return it; only a refund that a client asked for has one."""
-        await workflow.wait_condition(lambda: self._decision is not None)
-        assert self._decision is not None
+        """Wait for the decision about the refund and return it.
+
+        Raises:
+            ApplicationError: no client asked for this refund, so it has no decision.
+        """
+        await workflow.wait_condition(lambda: self._decision is not None or self._is_undo)
+        if self._decision is None:
+            raise ApplicationError("a refund of everything that is left has no decision", non_retryable=True)
         return self._decision
 
     @workflow.run
@@ -74,6 +82,7 @@ class RefundWorkflow(LastError):
             lambda refund: names.refund_workflow_id(refund.payment.payment_id, refund_id=refund.refund_id),
         )
         steps = StepRunner(refund.policy, self._on_error)
+        self._is_undo = not refund.partial
         if refund.partial:
             self._decision = await self._decide(steps, refund)
         result = await self._refund(steps, refund)
