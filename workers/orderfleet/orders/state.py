@@ -79,7 +79,7 @@ class OrderState(BaseModel):
     """`spec.payment.method` of the last spec that was applied."""
     payment_pending: PendingCustomer | None = None
     pending_until: datetime | None = None
-    """When the order stops to wait for the customer."""
+    """When the order stops waiting for the customer."""
     payment_updated: bool = False
     """Whether the provider reported a change of the payment since the last look-up or capture."""
     hold: Hold | None = None
