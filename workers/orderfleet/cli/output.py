@@ -35,6 +35,16 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
+def examples(command: str, *lines: str) -> str:
+    """Examples below the help of a subcommand.
+
+    Args:
+        command: that each example begins with, such as `orderfleet order`.
+        lines: the rest of each example.
+    """
+    return "Examples:\n\n" + "\n\n".join(f"  $ {command} {line}" for line in lines)
+
+
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, JSON or YAML for programs.")]
 
 

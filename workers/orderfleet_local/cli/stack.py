@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,7 +17,7 @@ import typer
 from rich.table import Table
 
 from orderfleet.cli.errors import Exit
-from orderfleet.cli.output import Output, OutputOption, console, plain_table, print_document
+from orderfleet.cli.output import Output, OutputOption, console, examples, plain_table, print_document
 from orderfleet_local.stack import lifecycle, paths
 from orderfleet_local.stack.errors import AlreadyRunning, NoSuchPart, NotUp, StackError, log_tail
 from orderfleet_local.stack.optional_services import OPTIONAL_SERVICES
@@ -32,11 +33,10 @@ app = typer.Typer(
 )
 
 
-def _example(*lines: str) -> str:
-    return "Examples:\n\n" + "\n\n".join(f"  $ {line}" for line in lines)
+_examples = partial(examples, "orderfleet stack")
 
 
-@app.command(epilog=_example("orderfleet stack up", "orderfleet stack up --fresh"))
+@app.command(epilog=_examples("up", "up --fresh"))
 def up(
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove all data of an earlier stack first.")] = False,
 ) -> None:
@@ -54,14 +54,14 @@ def up(
     print_links(state)
 
 
-@app.command(epilog=_example("orderfleet stack down", "orderfleet stack down --wipe"))
+@app.command(epilog=_examples("down", "down --wipe"))
 def down(wipe: Annotated[bool, typer.Option("--wipe", help="Remove the data and logs too.")] = False) -> None:
     """Stop every process of the stack, and no other; also after a crash of `up`."""
     ended = lifecycle.down(_say, wipe=wipe)
     _say(f"stopped {', '.join(ended)}" if ended else "nothing was running")
 
 
-@app.command(epilog=_example("orderfleet stack restart orders-worker", "orderfleet stack restart"))
+@app.command(epilog=_examples("restart orders-worker", "restart"))
 def restart(
     service: Annotated[str | None, typer.Argument(help="A part as `status` names it; without it, all.")] = None,
 ) -> None:
@@ -72,7 +72,7 @@ def restart(
         lifecycle.restart(service, progress=_say)
 
 
-@app.command(epilog=_example("orderfleet stack status", "orderfleet stack status -o json | jq -r .links.api"))
+@app.command(epilog=_examples("status", "status -o json | jq -r .links.api"))
 def status(output: OutputOption = Output.TABLE) -> None:
     """Show each part: whether it runs, its process, address and log. Exit status 5 unless all run."""
     state = load()
@@ -91,7 +91,7 @@ def status(output: OutputOption = Output.TABLE) -> None:
         raise typer.Exit(Exit.UNAVAILABLE)
 
 
-@app.command(epilog=_example("orderfleet stack logs api --lines 100", "orderfleet stack logs orders-worker --follow"))
+@app.command(epilog=_examples("logs api --lines 100", "logs orders-worker --follow"))
 def logs(
     service: Annotated[str, typer.Argument(help="A part as `status` names it, or `migrate` or `crd`.")],
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Number of lines from the end.")] = 50,

@@ -137,11 +137,6 @@ OrderId = Annotated[
 NO_REASON: Final = "canceled on request"
 
 
-def example(*lines: str) -> str:
-    """Return the examples below a subcommand's help."""
-    return "Examples:\n\n" + "\n\n".join(f"  $ orderfleet order {line}" for line in lines)
-
-
 async def resolve_order_id(connection: Connection, name: str) -> str:
     """Return the order id for an order id or a workflow id; see `OrderService.order_id_of`."""
     return await connection.orders.order_id_of(name) if may_be_workflow_id(name) else name
