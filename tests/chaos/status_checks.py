@@ -92,7 +92,8 @@ def _differences(result: OrderStatus, status: OrderStatus) -> str:
 
 def _status_errors(order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
     shown = order.get("status", {})
-    payment = {"id": status.payment.id, "amount": str(status.payment.amount), "currency": status.payment.currency}
+    amounts = {name: str(getattr(status.payment, name)) for name in ("amount", "authorized", "captured", "refunded")}
+    payment = {"id": status.payment.id, "currency": status.payment.currency, **amounts}
     if status.payment.status is not None:
         payment["status"] = status.payment.status
     tracking = next((one.tracking_number for one in reversed(status.shipments) if one.tracking_number), None)
