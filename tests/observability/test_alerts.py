@@ -231,7 +231,7 @@ async def test_alerts_fire_for_blocked_orders_and_for_steps_that_wait_for_a_slot
 
 @pytest.mark.timeout(400)
 async def test_alert_fires_while_the_ledger_and_the_payment_provider_differ(
-    shop: OperatorTestEnv,
+    operator_env: OperatorTestEnv,
     role_environment: dict[str, str],
     temporal_client: Client,
     task_queues: Any,
@@ -240,7 +240,7 @@ async def test_alert_fires_while_the_ledger_and_the_payment_provider_differ(
 ) -> None:
     health, sdk, ledger = ports.choose(0), ports.choose(0), tmp_path / "ledger.db"
     environment = {
-        **_environment(role_environment, shop, sdk),
+        **_environment(role_environment, operator_env, sdk),
         "ORDERFLEET_SIMULATED_LEDGER": str(ledger),
         "ORDERFLEET_RECONCILIATION_INTERVAL": "1s",
         "ORDERFLEET_RECONCILIATION_GRACE": "0s",

@@ -207,9 +207,9 @@ CASES = [
     # The evaluation is at 20 minutes, so the time is 1,200.
     Case("OrderfleetOrphanSweepStopped", sweep_completed(600), sweep_completed(200)),
     Case("OrderfleetPaymentDifferences", differences(safe=5, unsafe=0), differences(safe=0, unsafe=1)),
-    # At 1,500 minutes, the time is 90,000.
-    Case("OrderfleetReconciliationStopped", reconciled(3700), reconciled(3500), 1500, 10),
-    Case("OrderfleetReconciliationStopped", reconciled(0), reconciled(3500), 1500, 10),
+    # At 1,500 minutes, the time is 90,000. The age must be too high at the evaluation before too, at 89,400.
+    Case("OrderfleetReconciliationStopped", reconciled(3700), reconciled(2900), 1500, 10),
+    Case("OrderfleetReconciliationStopped", reconciled(0), reconciled(2900), 1500, 10),
     Case(
         "OrderfleetOrderWorkflowMissing",
         {"orderfleet_order_workflows_missing_total": steady(3)},
