@@ -107,23 +107,28 @@ async def test_order_with_the_reference_of_another_fails_where_it_is_unique(
 
 
 @pytest.mark.parametrize(
-    ("given", "problem"),
+    ("order_id", "given", "problem"),
     [
-        ({"currency": "XAU"}, "currency: 'XAU' is unknown or has no minor unit; use an ISO 4217 code such as USD"),
         (
+            "amount-1",
+            {"currency": "XAU"},
+            "currency: 'XAU' is unknown or has no minor unit; use an ISO 4217 code such as USD",
+        ),
+        (
+            "amount-2",
             {"adjustments": [{"kind": "tax", "amount": "0.125"}]},
             "adjustments[0].amount: has 3 decimals, USD has 2; round it",
         ),
-        ({"reference": "x" * 256}, "reference: has more than 255 characters; write less"),
+        ("amount-3", {"reference": "x" * 256}, "reference: has more than 255 characters; write less"),
     ],
 )
 async def test_raw_start_with_invalid_money_fails_with_the_field(
-    workflow_env: WorkflowTestEnv, given: dict[str, Any], problem: str
+    workflow_env: WorkflowTestEnv, order_id: str, given: dict[str, Any], problem: str
 ) -> None:
-    order = {**workflow_env.order("amount-1", review=AUTO).model_dump(mode="json"), **given}
+    order = {**workflow_env.order(order_id, review=AUTO).model_dump(mode="json"), **given}
     await workflow_env.temporal.start_workflow(
-        "OrderWorkflow", order, id="order-amount-1", task_queue=workflow_env.settings.orders_task_queue
+        "OrderWorkflow", order, id=f"order-{order_id}", task_queue=workflow_env.settings.orders_task_queue
     )
-    assert problem in await failed(workflow_env, "amount-1")
-    assert (await workflow_env.recorded("amount-1")).status.step is Step.FAILED
+    assert problem in await failed(workflow_env, order_id)
+    assert (await workflow_env.recorded(order_id)).status.step is Step.FAILED
     assert not workflow_env.provider.charges

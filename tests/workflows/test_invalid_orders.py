@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -48,7 +49,7 @@ async def test_unreadable_input_fails_with_name_of_field(
     workflow_env: WorkflowTestEnv, given: object, field: str
 ) -> None:
     handle = await workflow_env.temporal.start_workflow(
-        "OrderWorkflow", given, id=f"order-w-2-{field}", task_queue=workflow_env.settings.orders_task_queue
+        "OrderWorkflow", given, id=f"order-w-2-{uuid.uuid4().hex}", task_queue=workflow_env.settings.orders_task_queue
     )
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
@@ -103,21 +104,21 @@ async def test_start_with_same_content_only_is_idempotent(workflow_env: Workflow
 
 
 async def test_raw_order_with_long_text_fails_recorded_and_uncharged(workflow_env: WorkflowTestEnv) -> None:
-    order = workflow_env.order("w-5", review=AUTO).model_dump(mode="json")
+    order = workflow_env.order("w-11", review=AUTO).model_dump(mode="json")
     email = "".join(f"{number:04x}" for number in range(700))
     handle = await workflow_env.temporal.start_workflow(
         "OrderWorkflow",
         {**order, "customer": {"email": email}},
-        id="order-w-5",
+        id="order-w-11",
         task_queue=workflow_env.settings.orders_task_queue,
     )
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
     assert "customer.email: has more than 320 characters" in str(failure.value.cause)
-    status = (await workflow_env.recorded("w-5")).status
+    status = (await workflow_env.recorded("w-11")).status
     assert status.step is Step.FAILED
     assert status.last_error == "customer.email: has more than 320 characters; write less"
-    assert await workflow_env.kinds("w-5") == ["received", "failed"]
+    assert await workflow_env.kinds("w-11") == ["received", "failed"]
     assert not workflow_env.provider.charges
 
 
