@@ -78,7 +78,7 @@ $$;
 -- Begins a capture of `given_amount`, or of everything that is not captured, from an authorization with `given_method` or, if
 -- that is empty, with any. An open one is answered again, with the time since it was asked before.
 -- `refused` is: unknown_payment, fenced, conflict (an open capture of another amount), too_much, not_authorized, lapsed,
--- other_method.
+-- other_method, step (the amount is no multiple of the payment's step).
 create function begin_capture(of_payment text, of_order text, given_amount bigint, given_method text) returns jsonb
 language plpgsql as $$
 declare
@@ -116,6 +116,9 @@ begin
         end if;
         if p.captured + wanted > p.amount then
             return jsonb_build_object('refused', 'too_much', 'payment', payment_summary(p));
+        end if;
+        if given_amount % p.step <> 0 then
+            return jsonb_build_object('refused', 'step', 'payment', payment_summary(p));
         end if;
         select * into a from payment_authorizations
         where payment_id = of_payment and state = 'authorized' order by number desc limit 1;

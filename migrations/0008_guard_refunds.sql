@@ -26,10 +26,11 @@ begin
 end;
 $$;
 
--- Begins a refund under its id. `asked` has the amount, or lines as {line, qty, pieces, amount, step}: pieces and amount of
--- the whole line; neither asks for everything that can be refunded. `undo` fences the payment first. The same id with the
+-- Begins a refund under its id. `asked` has the amount, or lines as {line, qty, pieces, amount}: pieces and amount of the
+-- whole line; neither asks for everything that can be refunded. `undo` fences the payment first. The same id with the
 -- same `asked` is answered again.
--- `refused` is: unknown_payment, fenced, conflict (the id has other content), pieces (with the line), too_much.
+-- `refused` is: unknown_payment, fenced, conflict (the id has other content), pieces (with the line), no_value (of the
+-- lines), step (the amount is no multiple of it), too_much.
 create function begin_refund(
     of_payment text, of_order text, of_refund text, asked jsonb, of_reason text, undo boolean, progress jsonb
 ) returns jsonb language plpgsql as $$
@@ -73,22 +74,32 @@ begin
                 return jsonb_build_object('refused', 'pieces', 'line', line ->> 'line', 'refundable', refundable(p),
                     'payment', payment_summary(p));
             end if;
-            steps := div((line ->> 'amount')::numeric, (line ->> 'step')::numeric);
+            steps := div((line ->> 'amount')::numeric, p.step);
             for part in select unnest(chosen) loop
                 -- `pieces_value` in Python is the same.
-                value := value + (line ->> 'step')::numeric * (
+                value := value + p.step * (
                     div(steps * upper(part), (line ->> 'pieces')::numeric)
                     - div(steps * lower(part), (line ->> 'pieces')::numeric));
                 lines := lines || jsonb_build_object('line', line ->> 'line', 'start', lower(part), 'end', upper(part));
             end loop;
         end loop;
+        if value = 0 and p.amount > 0 then
+            return jsonb_build_object('refused', 'no_value', 'refundable', refundable(p), 'payment', payment_summary(p));
+        end if;
     else
+        if (asked ->> 'amount')::bigint % p.step <> 0 then
+            return jsonb_build_object('refused', 'step', 'step', p.step, 'refundable', refundable(p),
+                'payment', payment_summary(p));
+        end if;
         value := coalesce((asked ->> 'amount')::numeric, refundable(p));
         if value > refundable(p) then
             return jsonb_build_object('refused', 'too_much', 'refundable', refundable(p), 'payment', payment_summary(p));
         end if;
     end if;
     pays := least(value, refundable(p));
+    if not undo then -- a fact can leave less than a step
+        pays := pays - pays % p.step;
+    end if;
     if pays = 0 and not undo and p.amount > 0 then
         return jsonb_build_object('refused', 'too_much', 'refundable', refundable(p), 'payment', payment_summary(p));
     end if;

@@ -4,6 +4,7 @@ CREATE TABLE public.payments (
     status text NOT NULL,
     amount bigint NOT NULL,
     currency text NOT NULL,
+    step bigint DEFAULT 1 NOT NULL,
     reference text,
     capture text DEFAULT 'immediate'::text NOT NULL,
     method text DEFAULT ''::text NOT NULL,
@@ -23,7 +24,8 @@ CREATE TABLE public.payments (
     CONSTRAINT payments_amount_check CHECK ((amount >= 0)),
     CONSTRAINT payments_capture_check CHECK ((capture = ANY (ARRAY['immediate'::text, 'onShipment'::text]))),
     CONSTRAINT payments_intent_check CHECK ((intent = ANY (ARRAY['open'::text, 'done'::text, 'refused'::text, 'voided'::text]))),
-    CONSTRAINT payments_status_check CHECK ((status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'AUTHORIZED'::text, 'PARTIALLY_CAPTURED'::text, 'CHARGED'::text, 'PARTIALLY_REFUNDED'::text, 'REFUNDING'::text, 'REFUNDED'::text, 'FAILED'::text, 'VOIDED'::text])))
+    CONSTRAINT payments_status_check CHECK ((status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'AUTHORIZED'::text, 'PARTIALLY_CAPTURED'::text, 'CHARGED'::text, 'PARTIALLY_REFUNDED'::text, 'REFUNDING'::text, 'REFUNDED'::text, 'FAILED'::text, 'VOIDED'::text]))),
+    CONSTRAINT payments_step_check CHECK ((step >= 1))
 );
 
 CREATE FUNCTION public.add_payment_entry(p public.payments, of_kind text, of_key text, of_number integer, of_amount bigint, of_currency text, of_source text, of_reference text, happened_at timestamp with time zone) RETURNS boolean
@@ -226,6 +228,9 @@ begin
         if p.captured + wanted > p.amount then
             return jsonb_build_object('refused', 'too_much', 'payment', payment_summary(p));
         end if;
+        if given_amount % p.step <> 0 then
+            return jsonb_build_object('refused', 'step', 'payment', payment_summary(p));
+        end if;
         select * into a from payment_authorizations
         where payment_id = of_payment and state = 'authorized' order by number desc limit 1;
         if not found then
@@ -299,22 +304,32 @@ begin
                 return jsonb_build_object('refused', 'pieces', 'line', line ->> 'line', 'refundable', refundable(p),
                     'payment', payment_summary(p));
             end if;
-            steps := div((line ->> 'amount')::numeric, (line ->> 'step')::numeric);
+            steps := div((line ->> 'amount')::numeric, p.step);
             for part in select unnest(chosen) loop
                 -- `pieces_value` in Python is the same.
-                value := value + (line ->> 'step')::numeric * (
+                value := value + p.step * (
                     div(steps * upper(part), (line ->> 'pieces')::numeric)
                     - div(steps * lower(part), (line ->> 'pieces')::numeric));
                 lines := lines || jsonb_build_object('line', line ->> 'line', 'start', lower(part), 'end', upper(part));
             end loop;
         end loop;
+        if value = 0 and p.amount > 0 then
+            return jsonb_build_object('refused', 'no_value', 'refundable', refundable(p), 'payment', payment_summary(p));
+        end if;
     else
+        if (asked ->> 'amount')::bigint % p.step <> 0 then
+            return jsonb_build_object('refused', 'step', 'step', p.step, 'refundable', refundable(p),
+                'payment', payment_summary(p));
+        end if;
         value := coalesce((asked ->> 'amount')::numeric, refundable(p));
         if value > refundable(p) then
             return jsonb_build_object('refused', 'too_much', 'refundable', refundable(p), 'payment', payment_summary(p));
         end if;
     end if;
     pays := least(value, refundable(p));
+    if not undo then -- a fact can leave less than a step
+        pays := pays - pays % p.step;
+    end if;
     if pays = 0 and not undo and p.amount > 0 then
         return jsonb_build_object('refused', 'too_much', 'refundable', refundable(p), 'payment', payment_summary(p));
     end if;
@@ -1123,7 +1138,7 @@ CREATE VIEW public.derived_payments AS
      CROSS JOIN LATERAL ( SELECT count(*) AS authorizing
            FROM public.payment_authorizations
           WHERE ((payment_authorizations.payment_id = stored.payment_id) AND (payment_authorizations.number > 1) AND (payment_authorizations.state = 'open'::text))) a)
-     CROSS JOIN LATERAL jsonb_populate_record(stored.*, jsonb_build_object('authorized', e.authorized, 'released', e.released, 'captured', e.captured, 'refunded', e.refunded, 'charged_back', e.charged_back, 'open_refunds', i.open_refunds, 'refunding', i.refunding, 'authorizing', a.authorizing)) derived(payment_id, order_id, status, amount, currency, reference, capture, method, intent, pending, authorized, released, captured, refunded, charged_back, open_refunds, refunding, authorizing, fenced_at, created_at, updated_at));
+     CROSS JOIN LATERAL jsonb_populate_record(stored.*, jsonb_build_object('authorized', e.authorized, 'released', e.released, 'captured', e.captured, 'refunded', e.refunded, 'charged_back', e.charged_back, 'open_refunds', i.open_refunds, 'refunding', i.refunding, 'authorizing', a.authorizing)) derived(payment_id, order_id, status, amount, currency, step, reference, capture, method, intent, pending, authorized, released, captured, refunded, charged_back, open_refunds, refunding, authorizing, fenced_at, created_at, updated_at));
 
 CREATE TABLE public.events (
     order_id text NOT NULL,

@@ -25,20 +25,26 @@ _PAID: Final = ("pay-ord-1", "ord-1")
 _TOTAL: Final = 3130
 
 
-async def charge(record: OrderWrites, order_id: str = "ord-1", amount: int | None = None) -> PaymentRecord:
+async def charge(
+    record: OrderWrites, order_id: str = "ord-1", amount: int | None = None, step: int = 1
+) -> PaymentRecord:
     """Charge an order's payment."""
     of = payment(order_id)
     of = of if amount is None else of.model_copy(update={"amount": amount})
-    await record.begin_payment(of)
+    await record.begin_payment(of, step=step)
     return await record.finish_payment(of, PaymentStatus.CHARGED, CHARGE)
 
 
 async def authorize(
-    record: OrderWrites, answer: Authorization | None = None, order_id: str = "ord-1", payment_method: str = ""
+    record: OrderWrites,
+    answer: Authorization | None = None,
+    order_id: str = "ord-1",
+    payment_method: str = "",
+    step: int = 1,
 ) -> PaymentRecord:
     """Authorize an order's payment, which is captured on shipment."""
     of = payment(order_id).model_copy(update={"method": payment_method})
-    await record.begin_payment(of, capture=CaptureMode.ON_SHIPMENT)
+    await record.begin_payment(of, capture=CaptureMode.ON_SHIPMENT, step=step)
     answer = answer or Authorization(reference="au_1")
     return await record.finish_payment(of, PaymentStatus.AUTHORIZED, answer, capture=CaptureMode.ON_SHIPMENT)
 

@@ -82,6 +82,8 @@ class ScriptedPayments:
         self.refunds: Counter[str] = Counter()
         self.voided: set[str] = set()
         """Keys of voided charges and authorizations; a test may add others. The first one of a payment has its id."""
+        self.amount_limits: dict[str, AmountLimits] = {}
+        """That the adapter answers by currency, whatever the provider accepts."""
         self._provider = SimulatedPayments()
 
     @property
@@ -97,7 +99,7 @@ class ScriptedPayments:
         self._provider = SimulatedPayments()
 
     def limits(self, currency: str) -> AmountLimits:
-        return self._provider.limits(currency)
+        return self.amount_limits.get(currency, AmountLimits())
 
     async def charge(self, payment: PaymentIntent) -> Charge:
         async with self._scripted(self.charging, payment):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,8 @@ from temporalio.client import WorkflowFailureError
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import PaymentRefused, ProviderUnavailable
+from orderfleet.domain.payment import AmountLimits
+from orderfleet.store.erasure import prune
 from support.factories import ADDRESS_JSON
 from support.metric_samples import metric_changes
 from support.polling import eventually
@@ -287,6 +289,57 @@ async def test_amounts_have_the_decimals_of_their_currency(
         rest = Decimal(price) - Decimal(amount)
         assert (await ask(caller, order_id, amount=str(rest))).status_code == 201
         assert (await until_refunded(caller, order_id, price))["status"] == "REFUNDED"
+
+
+async def test_refunds_of_a_provider_that_takes_steps_are_multiples_of_it(api, workflow_env, order_id, shipped):
+    workflow_env.provider.amount_limits = {"KWD": AmountLimits(step=10)}
+    # 3.010 KWD in 301 steps: 101 of the tea, 200 of the cup. Neither line alone is a multiple of a step.
+    items = [{"id": "tea", "sku": "tea-100", "qty": 3, "price": "0.3353"}, {"sku": "cup-1", "qty": 1, "price": "2.004"}]
+    async with api() as caller:
+        await shipped(caller, order_id, items=items, adjustments=[], currency="KWD")
+        workflow_env.provider.amount_limits = {"KWD": AmountLimits(step=100)}
+        answer = await ask(caller, order_id, amount="0.005")
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["errors"] == [
+            {
+                "field": "amount",
+                "message": "0.005 KWD is no multiple of 0.010 KWD, which the payment provider requires; round it",
+            }
+        ]
+        wanted = [[{"line": "tea", "qty": 2}], [{"line": "tea"}, {"line": "2"}]]
+        parts = [(await ask(caller, order_id, lines=lines)).json()["refund"]["amount"] for lines in wanted]
+        assert parts == ["0.680", "2.330"]
+        assert (await until_refunded(caller, order_id, "3.010"))["status"] == "REFUNDED"
+
+
+async def test_pieces_that_are_worth_less_than_a_step_are_409(api, workflow_env, order_id, shipped):
+    workflow_env.provider.amount_limits = {"KWD": AmountLimits(step=10)}
+    items = [{"id": "pin", "sku": "pin", "qty": 3, "price": "0.003"}, {"sku": "cup", "qty": 1, "price": "1.001"}]
+    async with api() as caller:
+        await shipped(caller, order_id, items=items, adjustments=[], currency="KWD")
+        assert (await ask(caller, order_id, lines=[{"line": "pin"}])).json()["refund"]["amount"] == "0.010"
+        rejected = await ask(caller, order_id, lines=[{"line": "pin"}])
+        assert await problem(rejected) == (
+            409,
+            "not-refundable",
+            "these lines are worth nothing; name more pieces, or refund an amount; 1.000 KWD can be refunded",
+        )
+
+
+async def test_pruned_order_is_refunded_by_amount_and_not_by_lines(api, workflow_env, order_id, shipped, postgres_url):
+    async with api() as caller:
+        await shipped(caller, order_id)
+        assert [count async for count in prune(postgres_url, datetime.now(UTC) + timedelta(minutes=1))] == [1]
+        status, kind, detail = await problem(await ask(caller, order_id, lines=[{"line": "tea"}]))
+        assert (status, kind) == (409, "not-refundable")
+        assert (
+            detail == f"order {order_id!r} was pruned, so the value of its lines is unknown; refund an amount instead"
+        )
+        assert (await ask(caller, order_id, amount="4.50", refund_id="r1")).status_code == 201
+        found = await until_refunded(caller, order_id, "4.50")
+        assert (found["status"], found["refundable"]) == ("PARTIALLY_REFUNDED", "8.47")
+        assert (await problem(await ask(caller, order_id, amount="8.48")))[1] == "not-refundable"
+    assert str(workflow_env.provider.money(f"pay-{order_id}")) == "8.47"
 
 
 async def test_refund_without_a_worker_is_queued_and_decided_later(

@@ -13,7 +13,9 @@ import pytest
 
 from orderfleet.domain.money import Adjustment, AdjustmentKind
 from orderfleet.domain.order import Item
+from orderfleet.domain.payment import AmountLimits
 from orderfleet.domain.status import PaymentStatus
+from orderfleet.store.erasure import prune
 from support.factories import AUTO
 from support.polling import eventually
 
@@ -100,6 +102,30 @@ async def test_refunds_from_two_places_at_once_never_exceed_what_was_captured(or
         codes.append((await command).code)
     assert sorted(codes) == [0, 0, 4, 4, 4]
     await until_refunded(orderfleet, shipped, "10.00")
+
+
+async def test_refund_between_two_steps_of_the_provider_says_what_to_do(orderfleet, workflow_env, order_id):
+    workflow_env.provider.amount_limits = {"KWD": AmountLimits(step=10)}
+    items = (Item(sku="tea", qty=1, price="1.500"),)
+    await (await workflow_env.start(workflow_env.order(order_id, review=AUTO, items=items, currency="KWD"))).result()
+    failed = await orderfleet("payments", "refund", order_id, "--amount", "0.005")
+    assert (failed.code, failed.err) == (
+        2,
+        "orderfleet: amount: 0.005 KWD is no multiple of 0.010 KWD, which the payment provider requires; round it\n",
+    )
+    assert (await orderfleet("payments", "refund", order_id, "--amount", "0.010")).code == 0
+    await until_refunded(orderfleet, order_id, "0.010")
+
+
+async def test_pruned_order_is_refunded_by_amount_and_not_by_lines(orderfleet, workflow_env, shipped, postgres_url):
+    assert [count async for count in prune(postgres_url, datetime.now(UTC) + timedelta(minutes=1))] == [1]
+    failed = await orderfleet("payments", "refund", shipped, "--line", "tea")
+    assert (failed.code, failed.err) == (
+        4,
+        f"orderfleet: order {shipped!r} was pruned, so the value of its lines is unknown; refund an amount instead\n",
+    )
+    assert (await orderfleet("payments", "refund", shipped, "--amount", "13.90")).code == 0
+    await until_refunded(orderfleet, shipped, "13.90")
 
 
 async def test_list_filters_by_status_day_and_currency(orderfleet, workflow_env, shipped):

@@ -111,14 +111,57 @@ async def test_refused_refund_frees_its_amount_and_its_pieces(writes: OrderWrite
 
 @pytest.mark.parametrize("step", [1, 10])
 async def test_pieces_are_worth_what_python_computes(writes: OrderWrites, step: int) -> None:
-    await charge(writes, amount=TOTAL)
-    line = RefundLine(line="1", qty=1, pieces=7, amount=3130, step=step)
+    await charge(writes, amount=TOTAL, step=step)
+    line = RefundLine(line="1", qty=1, pieces=7, amount=3130)
     for number in reversed(range(7)):
         decision = await writes.begin_refund(*PAID, RefundRequest(refund_id=f"r{number}", lines=(line,)))
         assert decision.lines == (Pieces(line="1", start=number, end=number + 1),)
         assert decision.amount == pieces_value(line.amount, line.pieces, number, number + 1, step)
     eighth = await writes.begin_refund(*PAID, RefundRequest(refund_id="r8", lines=(line,)))
     assert (eighth.refused, eighth.line, eighth.refundable) == (RefundRefusal.PIECES, "1", 0)
+
+
+async def test_refund_of_an_amount_between_two_steps_is_refused(writes: OrderWrites, reads: OrderReads) -> None:
+    await charge(writes, step=10)
+    refused = await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", amount=105))
+    assert (refused.refused, refused.step, refused.refundable) == (RefundRefusal.STEP, 10, TOTAL)
+    # Whatever is asked for: the step is the payment's.
+    refused = await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", amount=TOTAL + 1))
+    assert refused.refused is RefundRefusal.STEP
+    accepted = await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", amount=110))
+    assert (accepted.refused, accepted.amount) == (None, 110)
+    found = await reads.payment("pay-ord-1")
+    assert found is not None
+    assert [intent.amount for intent in found.intents] == [110]
+
+
+async def test_pieces_without_value_are_refused_and_stay_free(writes: OrderWrites) -> None:
+    await charge(writes, step=10)
+    line = RefundLine(line="1", qty=1, pieces=3, amount=10)
+    last = await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", lines=(line,)))
+    assert (last.amount, last.lines) == (10, (Pieces(line="1", start=2, end=3),))
+    refused = await writes.begin_refund(*PAID, RefundRequest(refund_id="r2", lines=(line,)))
+    assert (refused.refused, refused.refundable) == (RefundRefusal.NO_VALUE, TOTAL - 10)
+    other = RefundLine(line="2", qty=1, pieces=1, amount=100)
+    with_other = await writes.begin_refund(
+        *PAID, RefundRequest(refund_id="r2", lines=(other, line.model_copy(update={"qty": 2})))
+    )
+    assert (with_other.amount, with_other.shortfall) == (100, 0)
+
+
+async def test_refund_of_lines_pays_whole_steps_of_what_a_dispute_leaves(writes: OrderWrites) -> None:
+    await charge(writes, step=10)
+    await writes.record_fact("pay-ord-1", fact(EntryKind.CHARGED_BACK, "dp_1", 2505))
+    decision = await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", lines=(LINE,)))
+    assert (decision.amount, decision.shortfall, decision.refundable) == (620, 390, 5)
+    undone = await writes.begin_refund(*PAID, UNDO, undo=True)
+    assert undone.amount == 5
+
+
+async def test_capture_of_an_amount_between_two_steps_is_refused(writes: OrderWrites) -> None:
+    await authorize(writes, step=10)
+    assert (await writes.begin_capture(*PAID, 105)).refused is CaptureRefusal.STEP
+    assert (await writes.begin_capture(*PAID, 110)).capture is not None
 
 
 async def test_refund_of_lines_pays_what_is_left_and_records_the_shortfall(writes: OrderWrites) -> None:

@@ -26,11 +26,9 @@ from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.status import PaymentView
 from orderfleet.domain.validation import problems
 from support.factories import order_input
+from support.order_strategies import CURRENCIES, STEPS, adjusted_orders
 
-CURRENCIES = st.sampled_from(sorted(EXPONENTS))
 AMOUNTS = st.integers(0, MAX_AMOUNT)
-STEPS = st.sampled_from([1, 10, 100])
-PRICES = st.decimals("0", "99999.9999", places=4)
 WEIGHTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=20).filter(any)
 
 
@@ -103,22 +101,6 @@ def test_pieces_of_any_cut_add_up_to_their_line(amount: int, pieces: int, cuts: 
     values = [pieces_value(amount, pieces, start, end, step) for start, end in pairwise(bounds)]
     assert sum(values) == amount
     assert all(value >= 0 and value % step == 0 for value in values)
-
-
-@st.composite
-def adjusted_orders(draw: st.DrawFn) -> OrderInput:
-    currency = draw(CURRENCIES)
-    items = draw(
-        st.lists(st.builds(Item, sku=st.just("w"), qty=st.integers(1, 9), price=PRICES), min_size=1, max_size=5)
-    )
-
-    def adjustment(kind: AdjustmentKind, size: int, line: str) -> Adjustment:
-        sign = -1 if kind is AdjustmentKind.DISCOUNT else 1
-        return Adjustment(kind=kind, amount=to_decimal(sign * size, currency), line=line)
-
-    lines = st.sampled_from(["", "", *line_ids(items)])
-    adjustments = draw(st.lists(st.builds(adjustment, st.sampled_from(AdjustmentKind), st.integers(0, 10**6), lines)))
-    return order_input("a", items=tuple(items), adjustments=tuple(adjustments[:50]), currency=currency)
 
 
 def _shares(order: OrderInput) -> tuple[dict[str, int], list[dict[str, int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from orderfleet.domain.ledger import RefundDecision, RefundLine, RefundRefusal
-from orderfleet.domain.money import Adjustment, AdjustmentKind, pieces_value
-from orderfleet.domain.order import Item, total
-from orderfleet.domain.payment import PaymentIntent
+from orderfleet.domain.money import EXPONENTS, Adjustment, AdjustmentKind, pieces_value, to_decimal
+from orderfleet.domain.order import Item, OrderInput
+from orderfleet.domain.payment import AmountLimits, PaymentIntent
 from orderfleet.domain.policy import OrderPolicy
 from orderfleet.domain.refunds import (
     LineQuantity,
@@ -23,6 +24,10 @@ from orderfleet.domain.refunds import (
     order_lines,
     refusal_reason,
 )
+from orderfleet.domain.validation import limit_problems, problems
+from orderfleet.providers.payments.stripe.amounts import from_stripe, limits, to_stripe
+from support.factories import order_input
+from support.order_strategies import STEPS, adjusted_orders
 
 ITEMS = (Item(id="tea", sku="tea-100", qty=3, price=Decimal("0.3333")), Item(sku="cup", qty=1, price=Decimal("8.00")))
 ADJUSTMENTS = (
@@ -46,28 +51,52 @@ def test_item_called_shipping_keeps_its_id():
     assert order_lines(items, ADJUSTMENTS[:1], "USD")["shipping"].pieces == 2
 
 
-prices = st.decimals(min_value=0, max_value=1000, places=4)
-items = st.lists(
-    st.builds(lambda qty, price: Item(sku="a", qty=qty, price=price), st.integers(1, 20), prices), min_size=1
-)
+def in_steps(order: OrderInput, step: int) -> OrderInput:
+    """The order with a fee that makes its amount a multiple of a step."""
+    fee = to_decimal(-order.amount % step, order.currency)
+    return order.model_copy(
+        update={"adjustments": (*order.adjustments, Adjustment(kind=AdjustmentKind.FEE, amount=fee))}
+    )
 
 
-@given(
-    items=items,
-    shipping=st.integers(0, 10_000),
-    tax=st.integers(0, 10_000),
-    currency=st.sampled_from(["USD", "JPY", "KWD"]),
-)
-def test_order_lines_add_up_to_the_order_and_their_pieces_to_them(items, shipping, tax, currency):
-    adjustments = [
-        Adjustment(kind=AdjustmentKind.SHIPPING, amount=Decimal(shipping)),
-        Adjustment(kind=AdjustmentKind.TAX, amount=Decimal(tax)),
+@given(adjusted_orders(), STEPS, st.data())
+def test_lines_and_pieces_of_an_order_in_steps_add_up_to_it(order: OrderInput, step: int, data: st.DataObject):
+    order = in_steps(order, step)
+    if problems(order):
+        return
+    assert limit_problems(order, AmountLimits(step=step)) == []
+    lines = order_lines(order.items, order.adjustments, order.currency, step)
+    exact = order_lines(order.items, order.adjustments, order.currency)
+    assert sum(line.amount for line in lines.values()) == order.amount
+    for name, line in lines.items():
+        assert line.amount >= 0
+        assert abs(line.amount - exact[name].amount) < step, "no line gains or loses a step"
+        cuts = data.draw(st.lists(st.integers(0, line.pieces)))
+        bounds = [0, *sorted(cuts), line.pieces]
+        parts = [pieces_value(line.amount, line.pieces, start, end, step) for start, end in pairwise(bounds)]
+        assert sum(parts) == line.amount
+        assert all(part >= 0 and part % step == 0 for part in parts)
+
+
+@pytest.mark.parametrize("currency", sorted(EXPONENTS))
+def test_pieces_in_the_steps_of_stripe_are_amounts_of_stripe_and_add_up(currency: str):
+    step = limits(currency).step
+    items = (Item(sku="tea", qty=3, price=Decimal("33.335")), Item(sku="cup", qty=7, price=Decimal("1.2345")))
+    order = in_steps(order_input("a", items=items, currency=currency), step)
+    lines = order_lines(order.items, order.adjustments, currency, step)
+    parts = [
+        pieces_value(line.amount, line.pieces, number, number + 1, step)
+        for line in lines.values()
+        for number in range(line.pieces)
     ]
-    lines = order_lines(items, adjustments, currency)
-    assert sum(line.amount for line in lines.values()) == total(items, adjustments, currency)
-    for line in lines.values():
-        each = [pieces_value(line.amount, line.pieces, number, number + 1) for number in range(line.pieces)]
-        assert sum(each) == line.amount
+    assert sum(parts) == order.amount
+    assert [from_stripe(to_stripe(part, currency), currency) for part in parts] == parts
+
+
+def test_lines_next_to_a_step_share_what_is_left_by_their_remainders():
+    prices = ("1.009", "2.005", "0.006")
+    items = tuple(Item(sku="w", qty=1, price=Decimal(price)) for price in prices)
+    assert [line.amount for line in order_lines(items, (), "KWD", 10).values()] == [1010, 2000, 10]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +155,14 @@ def test_memo_differs_by_content_and_not_by_reason():
     ("refused", "reason"),
     [
         (RefundRefusal.TOO_MUCH, "5.00 USD cannot be refunded; 4.50 USD can be refunded"),
+        (
+            RefundRefusal.NO_VALUE,
+            "these lines are worth nothing; name more pieces, or refund an amount; 4.50 USD can be refunded",
+        ),
+        (
+            RefundRefusal.STEP,
+            "amount: 5.00 USD is no multiple of 0.10 USD, which the payment provider requires; round it",
+        ),
         (RefundRefusal.UNKNOWN_PAYMENT, "payment 'pay-1' was not charged yet, so nothing can be refunded"),
         (
             RefundRefusal.CONFLICT,
@@ -134,7 +171,7 @@ def test_memo_differs_by_content_and_not_by_reason():
     ],
 )
 def test_refusal_says_what_can_be_refunded(refused, reason):
-    assert refusal_reason(refund(amount=500), RefundDecision(refused=refused, refundable=450)) == reason
+    assert refusal_reason(refund(amount=500), RefundDecision(refused=refused, refundable=450, step=10)) == reason
 
 
 def test_refusal_of_pieces_names_the_line():

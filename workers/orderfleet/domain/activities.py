@@ -17,7 +17,7 @@ from orderfleet.domain.base import Contract
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
 from orderfleet.domain.ledger import IntentStatus, RefundDecision, RefundRequest
 from orderfleet.domain.order import Address, CaptureMode, Customer, Item, OrderInput
-from orderfleet.domain.payment import PaymentIntent, VoidOutcome
+from orderfleet.domain.payment import AmountLimits, PaymentIntent, VoidOutcome
 from orderfleet.domain.policy import AddressChecks
 from orderfleet.domain.shipment import Booking, BookingState, Parcel, ShipmentRecord
 from orderfleet.domain.status import PaymentStatus, PendingCustomer, ShipmentStatus, Step
@@ -56,9 +56,12 @@ class ValidateInput(StepInput):
 
 
 class ValidateResult(StepResult):
-    """How the order's address was checked, if its policy does not say; later addresses are checked in the same way."""
+    """What the worker decided for the rest of the order."""
 
     address_checks: AddressChecks | None = None
+    """How the address was checked, if the policy does not say; later addresses are checked in the same way."""
+    limits: AmountLimits = AmountLimits()
+    """Those of the payment provider for the order's currency."""
 
 
 class RecordInput(StepInput):
@@ -72,6 +75,8 @@ class ChargeInput(StepInput):
 
     payment: PaymentIntent
     capture: CaptureMode = CaptureMode.IMMEDIATE
+    limits: AmountLimits = AmountLimits()
+    """Those that the order started with."""
     begin: Progress
     """Recorded with the payment's INIT row, before the call of the provider."""
     done_seq: int

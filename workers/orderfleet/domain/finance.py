@@ -13,10 +13,14 @@ from orderfleet.domain.payment_ports import PaymentReader
 
 
 class OrderLines(Contract):
-    """What an order's amount consists of. Without items, the order was pruned."""
+    """What an order's amount consists of."""
 
     items: tuple[Item, ...]
     adjustments: tuple[Adjustment, ...]
+    step: int
+    """Every amount of its payment is a multiple of it, in minor units."""
+    is_pruned: bool
+    """Whether items and adjustments were removed."""
 
 
 class ExportedEntry(Contract):

@@ -151,6 +151,8 @@ class CaptureRefusal(StrEnum):
     """A capture of another amount is open."""
     TOO_MUCH = "too_much"
     """More than the authorization or the order's total leaves."""
+    STEP = "step"
+    """The amount is no multiple of the step that the payment provider asks for."""
     NOT_AUTHORIZED = "not_authorized"
     """No authorization holds: begin another one."""
     LAPSED = "lapsed"
@@ -201,9 +203,7 @@ class RefundLine(Contract):
     pieces: int = Field(ge=1)
     """Of the whole line."""
     amount: MinorUnits
-    """Of the whole line with its adjustments; a multiple of `step`."""
-    step: int = Field(default=1, ge=1)
-    """The value of every part is a multiple of it."""
+    """Of the whole line with its adjustments; a multiple of the payment's step."""
 
 
 class Pieces(Contract):
@@ -235,6 +235,10 @@ class RefundRefusal(StrEnum):
     """The refund id was used for another amount or other lines."""
     PIECES = "pieces"
     """Fewer pieces of a line can be refunded."""
+    NO_VALUE = "no_value"
+    """The pieces are worth 0."""
+    STEP = "step"
+    """The amount is no multiple of the step that the payment provider asks for."""
     TOO_MUCH = "too_much"
     """More than can be refunded; also any lines when nothing can."""
 
@@ -253,6 +257,8 @@ class RefundDecision(Contract):
     refused: RefundRefusal | None = None
     line: str = ""
     """The line with too few pieces, if that is why."""
+    step: int = Field(default=1, ge=1)
+    """The step of the payment's amounts, if that is why."""
     refundable: MinorUnits = 0
     """What can be refunded beside it."""
     amount: MinorUnits = 0

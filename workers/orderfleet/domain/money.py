@@ -156,7 +156,7 @@ def allocate(amount: int, weights: Sequence[int], step: int = 1) -> list[int]:
 
 
 def adjustment_shares(
-    lines: Mapping[str, tuple[int, int]], adjustments: Sequence[Adjustment], currency: str, step: int = 1
+    lines: Mapping[str, tuple[int, int]], adjustments: Sequence[Adjustment], currency: str
 ) -> list[dict[str, int]]:
     """Divide each adjustment among the items, in minor units.
 
@@ -168,7 +168,6 @@ def adjustment_shares(
         lines: quantity and total of each item, by its line id.
         adjustments: of a valid order.
         currency: of the order.
-        step: each share is a multiple of it, as the amounts are.
 
     Returns:
         For each adjustment its shares by line id; none for shipping of the whole order, which is a line of one piece.
@@ -184,7 +183,7 @@ def adjustment_shares(
         weights = remaining if adjustments[index].kind is AdjustmentKind.DISCOUNT else totals
         if not any(weights.values()):
             weights = {line: qty for line, (qty, _) in lines.items()}
-        shares[index] = dict(zip(lines, allocate(amounts[index], list(weights.values()), step), strict=True))
+        shares[index] = dict(zip(lines, allocate(amounts[index], list(weights.values())), strict=True))
         for line, share in shares[index].items():
             remaining[line] += share
     return shares

@@ -20,6 +20,7 @@ from orderfleet.domain.money import (
     AdjustmentKind,
     LineId,
     adjustment_shares,
+    allocate,
     amount_text,
     exponent,
     minor_units,
@@ -102,18 +103,19 @@ def order_lines(
 ) -> dict[str, RefundLine]:
     """The lines of a valid order by their ids, shipping last, each with all of its pieces.
 
-    Their amounts add up to the order's.
+    Their amounts add up to the order's. A line whose own amount is no multiple of `step` gets one next to it: only the
+    order's has to be.
 
     Args:
         items: of the order.
         adjustments: of the order and its lines.
         currency: of the order.
-        step: each amount is a multiple of it.
+        step: each amount is a multiple of it, as the order's is.
     """
     ids, totals = line_ids(items), line_totals(items, currency)
     given = {line: (item.qty, total) for line, item, total in zip(ids, items, totals, strict=True)}
     amounts = dict(zip(ids, totals, strict=True))
-    for shares in adjustment_shares(given, adjustments, currency, step):
+    for shares in adjustment_shares(given, adjustments, currency):
         for line, share in shares.items():
             amounts[line] += share
     pieces = {line: qty for line, (qty, _) in given.items()}
@@ -124,8 +126,10 @@ def order_lines(
     ]
     if shipping and SHIPPING_LINE not in amounts:
         amounts[SHIPPING_LINE], pieces[SHIPPING_LINE] = sum(shipping), 1
+    if whole := sum(amounts.values()):
+        amounts = dict(zip(amounts, allocate(whole, list(amounts.values()), step), strict=True))
     return {
-        line: RefundLine(line=line, qty=pieces[line], pieces=pieces[line], amount=amount, step=step)
+        line: RefundLine(line=line, qty=pieces[line], pieces=pieces[line], amount=amount)
         for line, amount in amounts.items()
     }
 
@@ -188,6 +192,7 @@ def refusal_reason(refund: RefundOrder, decision: RefundDecision) -> str:
     """
     left = f"{amount_text(decision.refundable, refund.payment.currency)} can be refunded"
     lines = next((each.qty for each in refund.lines if each.line == decision.line), 0)
+    step = amount_text(decision.step, refund.payment.currency)
     what = "these lines" if refund.amount is None else amount_text(refund.amount, refund.payment.currency)
     reasons = {
         RefundRefusal.UNKNOWN_PAYMENT: not_charged(refund.payment),
@@ -196,6 +201,8 @@ def refusal_reason(refund: RefundOrder, decision: RefundDecision) -> str:
         ),
         RefundRefusal.CONFLICT: conflict_reason(refund.refund_id),
         RefundRefusal.PIECES: f"fewer than {lines} pieces of line {decision.line!r} are left to refund; {left}",
+        RefundRefusal.NO_VALUE: f"these lines are worth nothing; name more pieces, or refund an amount; {left}",
+        RefundRefusal.STEP: f"amount: {what} is no multiple of {step}, which the payment provider requires; round it",
         RefundRefusal.TOO_MUCH: f"{what} cannot be refunded; {left}",
     }
     return "" if decision.refused is None else reasons[decision.refused]

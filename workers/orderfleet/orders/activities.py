@@ -17,6 +17,7 @@ from orderfleet.domain.activities import (
     ValidateResult,
 )
 from orderfleet.domain.errors import InvalidOrder
+from orderfleet.domain.payment import AmountLimits
 from orderfleet.domain.policy import AddressChecks
 from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.validation import DEFAULT_ADDRESS_CHECKS, limit_problems, problems
@@ -80,12 +81,13 @@ class OrderActivities:
         """
         wrong = problems(step.order, require_prices=self._require_prices, address_checks=self._address_checks)
         # An invalid order has no amount, or an unknown currency.
-        wrong = wrong or limit_problems(step.order, self._provider.limits(step.order.currency))
-        if wrong:
+        limits = AmountLimits() if wrong else self._provider.limits(step.order.currency)
+        if wrong := wrong or limit_problems(step.order, limits):
             raise InvalidOrder("; ".join(wrong))
         await self._store.record(step.order_id, step.progress)
         own = step.order.policy.address_checks is None
-        return ValidateResult(**dict(_done(step)), address_checks=self._address_checks if own else None)
+        checks = self._address_checks if own else None
+        return ValidateResult(**dict(_done(step)), address_checks=checks, limits=limits)
 
     @activity.defn(name="record")
     async def record(self, step: RecordInput) -> StepResult:

@@ -226,7 +226,7 @@ async def validate(ctx: OrderContext) -> None:
         ctx.journal.rollback(draft)
         raise OrderFailed(str(failed)) from failed
     ctx.journal.commit(draft)
-    ctx.state.address_checks = result.address_checks
+    ctx.state.address_checks, ctx.state.limits = result.address_checks, result.limits
     ctx.state.count_retries("validate", result.attempt)
 
 

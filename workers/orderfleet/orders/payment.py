@@ -83,6 +83,7 @@ async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResul
         order_id=ctx.order.order_id,
         payment=payment,
         capture=ctx.order.payment.capture,
+        limits=ctx.state.limits,
         begin=begin.progress,
         done_seq=done.progress.seq,
     )

@@ -82,7 +82,7 @@ class PaymentActivities:
             PaymentConflict: the payment id belongs to another order.
         """
         clock = AttemptClock()
-        row = await self._store.begin_payment(step.payment, step.begin, capture=step.capture)
+        row = await self._store.begin_payment(step.payment, step.begin, capture=step.capture, step=step.limits.step)
         if row.fenced or row.status is PaymentStatus.VOIDED:
             raise PaymentVoided(f"payment {row.payment_id} is voided; it can't be charged")
         if row.status is PaymentStatus.FAILED:

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.events import AuditEvent, EventKind, Progress
     from orderfleet.domain.money import to_decimal
     from orderfleet.domain.order import Address, OrderInput
+    from orderfleet.domain.payment import AmountLimits
     from orderfleet.domain.policy import AddressChecks
     from orderfleet.domain.status import (
         Hold,
@@ -72,6 +73,8 @@ class OrderState(BaseModel):
     """Whether the address was changed since the order was received, so that progress carries it."""
     address_checks: AddressChecks | None = None
     """Those of the worker that validated the order, if its policy has none."""
+    limits: AmountLimits = AmountLimits()
+    """Those of the payment provider when the order was validated."""
     payment_status: PaymentStatus | None = None
     payment_method: str = ""
     """With which the customer pays, if it was changed since the start."""

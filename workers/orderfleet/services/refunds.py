@@ -164,6 +164,8 @@ class RefundService:
                 return RefundAnswer(refund_id, ChangeResult.QUEUED)
             if decision.refused is RefundRefusal.CONFLICT:
                 raise RefundIdConflict(refusal_reason(refund, decision))
+            if decision.refused is RefundRefusal.STEP:
+                raise InvalidRefund([refusal_reason(refund, decision)])
             if decision.refused is not None:
                 raise RefundRejected(refusal_reason(refund, decision))
             replayed = not started or not decision.is_new
@@ -215,11 +217,11 @@ class RefundService:
         terms = await self._payments.order_lines(payment.order_id)
         if terms is None:
             raise RefundRejected(not_charged(payment))
-        if not terms.items:
+        if terms.is_pruned:
             raise RefundRejected(
-                f"the lines of order {payment.order_id!r} were pruned, so their value is not known; refund an amount"
+                f"order {payment.order_id!r} was pruned, so the value of its lines is unknown; refund an amount instead"
             )
-        return order_lines(terms.items, terms.adjustments, payment.currency)
+        return order_lines(terms.items, terms.adjustments, payment.currency, terms.step)
 
     async def _view(self, refund: RefundOrder, decision: RefundDecision) -> RefundView:
         """The refund as it is now; as it was decided if the order store does not answer."""

@@ -24,12 +24,15 @@ class FinanceReads(PaymentReads):
     """`FinanceReader` over Postgres. Every call raises `StoreUnavailable` when Postgres is unavailable or too slow."""
 
     async def order_lines(self, order_id: str) -> OrderLines | None:
-        """Return the items and adjustments of an order, or None."""
+        """Return the items and adjustments of an order and the step of its amounts, or None."""
         rows = await self._database.fetch(statement("order_lines"), order_id)
         if not rows:
             return None
         return OrderLines(
-            items=_ITEMS.validate_json(rows[0]["items"]), adjustments=_ADJUSTMENTS.validate_json(rows[0]["adjustments"])
+            items=_ITEMS.validate_json(rows[0]["items"]),
+            adjustments=_ADJUSTMENTS.validate_json(rows[0]["adjustments"]),
+            step=rows[0]["step"],
+            is_pruned=rows[0]["is_pruned"],
         )
 
     async def entries(

@@ -79,8 +79,15 @@ class PaymentWrites:
         progress: Progress | None = None,
         *,
         capture: CaptureMode = CaptureMode.IMMEDIATE,
+        step: int = 1,
     ) -> PaymentRecord:
         """Insert the payment as INIT unless it exists, apply `progress` if given, return the row.
+
+        Args:
+            payment: the charge or the authorization.
+            progress: of the order.
+            capture: when the money is taken.
+            step: every capture and refund of the payment is a multiple of it, in minor units.
 
         Raises:
             PaymentConflict: the payment id belongs to another order; nothing was applied.
@@ -97,6 +104,7 @@ class PaymentWrites:
                 payload,
                 capture,
                 as_text(payment.method),
+                step,
             ),
         )
         if not rows:
