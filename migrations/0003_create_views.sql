@@ -26,13 +26,16 @@ cross join lateral (
     where shipments.order_id = o.order_id
 ) s;
 
--- All payments with a charge, an authorization or a refund that is pending. Each half reads a partial index of pending rows only.
+-- All payments with a charge, an authorization, a refund or a void that is pending. `is_undone`: the payment is to be voided
+-- or refunded. Each half reads a partial index of pending rows only.
 create view pending_payments as
-select payment_id, order_id, status, amount, currency, updated_at as since
+select
+    payment_id, order_id, status, amount, currency, greatest(updated_at, fenced_at) as since,
+    fenced_at is not null as is_undone
 from payments
 where status in ('INIT', 'PENDING', 'REFUNDING') -- the predicate of payments_pending
 union all
-select p.payment_id, o.order_id, p.status, p.amount, p.currency, greatest(p.updated_at, o.completed_at)
+select p.payment_id, o.order_id, p.status, p.amount, p.currency, greatest(p.updated_at, o.completed_at), true
 from orders o
 join payments p on p.payment_id = o.payment_id and p.order_id = o.order_id
 where o.refund_pending and p.status not in ('INIT', 'PENDING', 'REFUNDING') and payment_pending(o.step, p.status);

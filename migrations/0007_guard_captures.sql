@@ -50,7 +50,9 @@ begin
     if p.payment_id is null then
         return null;
     end if;
-    update payments set fenced_at = now() where payment_id = of_payment and fenced_at is null;
+    -- The customer is to pay no more; a payment is PENDING without a page, too.
+    update payments set fenced_at = now(), pending = pending - 'url'
+    where payment_id = of_payment and fenced_at is null;
     select * into after from payments where payment_id = of_payment;
     select coalesce(jsonb_agg(authorization_summary(p, a) order by a.number), '[]') into open
     from payment_authorizations as a

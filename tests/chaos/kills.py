@@ -25,7 +25,7 @@ from temporalio.client import Client
 from orderfleet.domain.order import Item, OrderInput
 from orderfleet.domain.policy import OrderPolicy, OutagePolicy, StepPolicy
 from orderfleet.domain.ports import OrderReader
-from orderfleet.domain.status import OrderStatus, PaymentStatus
+from orderfleet.domain.status import OrderStatus
 from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
 from orderfleet.services.workflow_client import Change, OrderClient
 from support.factories import STEPS, automatic_order
@@ -131,14 +131,14 @@ class Run:
         await self.until_ended(order.order_id)
 
     async def until_ended(self, order_id: str) -> OrderStatus:
-        """Return the order's status once it has ended and no refund is pending.
+        """Return the order's status once it has ended and no charge, refund or void is pending.
 
         There is no limit while workers are killed; afterwards each order has to end within `END_TIMEOUT`.
         """
         quiet_since = None
         while True:
             found = await self.reads.order(order_id)
-            if found and found.status.ended and found.status.payment.status is not PaymentStatus.REFUNDING:
+            if found and found.status.settled:
                 return found.status
             if self.stop.is_set():
                 now = asyncio.get_running_loop().time()

@@ -94,9 +94,7 @@ async def one(env: WorkflowTestEnv, number: int, dice: random.Random) -> OrderSt
             await env.client.change(order.order_id, Change.cancel("changed my mind"))
     found = await eventually(
         lambda: recorded(env, order.order_id),
-        lambda order: (
-            order is not None and order.status.ended and order.status.payment.status is not PaymentStatus.REFUNDING
-        ),
+        lambda order: order is not None and order.status.settled,
         seconds=120,
     )
     assert found is not None

@@ -96,6 +96,14 @@ def test_charged_condition_reflects_payment_status(payment, expected):
     assert status_and_reason(body(), observed(record(payment=payment)))["Charged"] == expected
 
 
+@pytest.mark.parametrize("payment", [PaymentStatus.PENDING, PaymentStatus.AUTHORIZED])
+def test_charged_condition_of_an_ended_order_says_that_its_payment_is_voided(payment):
+    assert status_and_reason(body(), observed(record(Step.CANCELED, payment=payment)))["Charged"] == (
+        "False",
+        "Voiding",
+    )
+
+
 def test_approved_condition_reflects_recorded_approval():
     assert status_and_reason(body(), observed(record(approved=True)))["Approved"] == ("True", "Approved")
     assert status_and_reason(body(), observed(record()))["Approved"] == ("False", "AwaitingReview")

@@ -29,6 +29,7 @@ from orderfleet.domain.money import (
 from orderfleet.domain.order import Item, Quantity, content_hash, line_ids, line_totals
 from orderfleet.domain.payment import MinorUnits, PaymentIntent
 from orderfleet.domain.policy import OrderPolicy
+from orderfleet.domain.status import PaymentStatus
 
 REFUND_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -54,7 +55,7 @@ class LineQuantity(Contract):
 
 
 class RefundOrder(Contract):
-    """Input of `RefundWorkflow`. Without an amount and lines, it refunds what is left of the payment."""
+    """Input of `RefundWorkflow`. Without an amount and lines, it refunds or voids what is left of the payment."""
 
     order_id: OrderId
     payment: PaymentIntent
@@ -65,6 +66,8 @@ class RefundOrder(Contract):
     """To refund, of the whole order."""
     lines: tuple[RefundLine, ...] = ()
     """Whose pieces to refund, instead of an amount."""
+    void: bool = False
+    """Whether the payment of an undone order may still take money, so that it is voided, which refunds too."""
 
     @property
     def partial(self) -> bool:
@@ -96,6 +99,8 @@ class RefundResult(Contract):
     """Why it was refused; empty otherwise."""
     decision: RefundDecision | None = None
     """None for the refund of everything that is left, which is never rejected."""
+    payment: PaymentStatus | None = None
+    """Status of the payment after its void; None after a refund."""
 
 
 def order_lines(

@@ -268,7 +268,8 @@ HELD_ORDER_OLDEST = gauge(
 )
 OPEN_PAYMENTS = gauge(
     "orderfleet_open_payments",
-    "Unfinished payments in the order store, counted every 15 s; `charged`: a refund is pending and has not started.",
+    "Unfinished payments in the order store, counted every 15 s; `charged`: to be voided or refunded, because"
+    " their orders are canceled or failed.",
     OPERATOR_ONLY,
     status=values("init", "charged", "refunding"),
 )

@@ -102,6 +102,8 @@ class Reason(StrEnum):
     """The payment provider declined the charge."""
     AUTHORIZED = "Authorized"
     """The payment is authorized, and captured before the dispatch."""
+    VOIDING = "Voiding"
+    """The order has ended, and its payment is voided once the payment provider can."""
     VOIDED = "Voided"
     """The payment is voided and can't be charged."""
     REFUNDING = "Refunding"
@@ -294,6 +296,9 @@ def _progress(status: OrderStatus) -> Iterator[ConditionSpec]:
     elif payment.pending is not None:
         message = _describe_pending(payment.pending)
         yield ConditionSpec(ConditionType.CHARGED, False, Reason.AWAITING_CUSTOMER, message)
+    elif status.ended and not status.settled and payment.status is not PaymentStatus.REFUNDING:
+        message = "the payment is voided once the payment provider can"
+        yield ConditionSpec(ConditionType.CHARGED, False, Reason.VOIDING, message)
     else:
         yield ConditionSpec(ConditionType.CHARGED, False, *_NOT_CHARGED[payment.status])
 

@@ -28,6 +28,7 @@ EVENT_REASONS: Final = {
         Reason.CHARGED,
         Reason.AUTHORIZED,
         Reason.CHARGE_DECLINED,
+        Reason.VOIDING,
         Reason.VOIDED,
         Reason.REFUNDING,
         Reason.REFUNDED,

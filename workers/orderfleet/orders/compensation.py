@@ -50,7 +50,7 @@ _RECORD = ActivityRef(MaintenanceActivities.record_compensation, StepResult)
 
 @workflow.defn(name=names.REFUND_WORKFLOW)
 class RefundWorkflow(LastError):
-    """One refund of a payment: of everything that is left, or of what a client asked for."""
+    """One refund of a payment: of everything that is left, or of what a client asked for; or its void."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class RefundWorkflow(LastError):
 
     @workflow.run
     async def run(self, *args: Any) -> RefundResult:
-        """Refund; retried until the provider has done it or refuses it.
+        """Refund or void; retried until the provider has done it or refuses the refund.
 
         Raises:
             ApplicationError: the input is rejected; the message has the reason.
@@ -85,7 +85,7 @@ class RefundWorkflow(LastError):
         self._is_undo = not refund.partial
         if refund.partial:
             self._decision = await self._decide(steps, refund)
-        result = await self._refund(steps, refund)
+        result = await (self._void if self._is_undo and refund.void else self._refund)(steps, refund)
         # Each update that has arrived is answered.
         await workflow.wait_condition(workflow.all_handlers_finished)
         return result
@@ -126,6 +126,14 @@ class RefundWorkflow(LastError):
         asked_at = workflow.now() if decision is not None and not decision.is_new else None
         done = await self._make(steps, arg, refund.policy, asked_at)
         return RefundResult(status=done.status, failure=done.failure, decision=decision)
+
+    async def _void(self, steps: StepRunner, refund: RefundOrder) -> RefundResult:
+        """Void the payment; what it has taken by then is refunded."""
+        kind, detail = EventKind.PAYMENT_VOIDED, {"payment": refund.payment.payment_id}
+        # The order's own attempt, whose answer may have been lost, has an event of this key.
+        arg = VoidInput(order_id=refund.order_id, payment=refund.payment, events=(_event(kind, kind, detail),))
+        voided = await steps.retry_forever(_VOID, arg, refund.policy.refund)
+        return RefundResult(payment=voided.status)
 
     async def _make(
         self, steps: StepRunner, arg: RefundInput, policy: OrderPolicy, asked_at: datetime | None

@@ -31,7 +31,7 @@ _LOOK_UP = ActivityRef(PaymentActivities.look_up_payment, ChargeResult)
 _VOID = ActivityRef(PaymentActivities.void_payment, VoidResult)
 
 REFUND_WAIT: Final = timedelta(seconds=10)
-"""How long an order in compensation waits for its refund. Then it ends, and the refund continues by itself."""
+"""How long an order in compensation waits for `RefundWorkflow`. Then it ends, and the workflow continues by itself."""
 
 
 def intent(ctx: OrderContext) -> PaymentIntent:
@@ -94,7 +94,7 @@ async def _ask(ctx: OrderContext, activity: ActivityRef[ChargeInput, ChargeResul
         if is_look_up and not failed.final:
             # The payment still waits; the next look-up may have an answer.
             return True
-        await _not_charged(ctx, payment, failed)
+        _not_charged(ctx, failed)
         raise OrderFailed(f"charge: {failed}") from failed
     ctx.state.count_retries("charge", result.attempt)
     _take(ctx, result, done)
@@ -142,8 +142,8 @@ async def _wait_for_customer(ctx: OrderContext) -> None:
             raise OrderCanceled("the customer did not complete the payment in time")
 
 
-async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFailed) -> None:
-    """Record a refused charge, or void one of unknown outcome."""
+def _not_charged(ctx: OrderContext, failed: StepFailed) -> None:
+    """Record a refused charge, or one of unknown outcome, which `undo` voids."""
     match failed.type:
         case PaymentRefused.__name__:
             ctx.state.payment_status = PaymentStatus.FAILED
@@ -160,42 +160,59 @@ async def _not_charged(ctx: OrderContext, payment: PaymentIntent, failed: StepFa
             if not failed.final:
                 ctx.state.count_retries("charge", ctx.policy.charge.attempts)
             ctx.journal.append(EventKind.CHARGE_UNKNOWN, reason=str(failed))
-            await _void(ctx, payment)
 
 
-async def _void(ctx: OrderContext, payment: PaymentIntent) -> None:
-    ctx.state.payment_pending = ctx.state.pending_until = None
-    draft = ctx.journal.draft(expect=((EventKind.PAYMENT_VOIDED, {"payment": payment.payment_id}),))
-    arg = VoidInput(order_id=ctx.order.order_id, payment=payment, progress=draft.progress)
-    result = await ctx.record_while(ctx.steps.retry_forever(_VOID, arg, ctx.policy.refund))
-    ctx.state.payment_status = result.status
-    ctx.journal.commit(draft)
-
-
-_OPEN: Final = frozenset({PaymentStatus.PENDING, PaymentStatus.AUTHORIZED, PaymentStatus.PARTIALLY_CAPTURED})
-"""Statuses of a payment that may take money, also by a capture whose outcome is unknown."""
+_OPEN: Final = frozenset(
+    {PaymentStatus.INIT, PaymentStatus.PENDING, PaymentStatus.AUTHORIZED, PaymentStatus.PARTIALLY_CAPTURED}
+)
+"""Statuses of a payment that may take money, also by a charge or a capture whose outcome is unknown."""
 
 
 async def undo(ctx: OrderContext, reason: str) -> None:
     """Make sure that the order's payment takes no money, and return what it has taken.
 
-    A refund is waited for at most `REFUND_WAIT`.
+    A refund, and a void that fails, is made by `RefundWorkflow`, for which the order waits at most `REFUND_WAIT`.
 
     Args:
-        ctx: the order; nothing is done if nothing is charged or authorized.
+        ctx: the order; nothing is done if its charge has not begun or was refused.
         reason: why the payment is undone.
     """
     if ctx.state.payment_status in _OPEN:
-        # The void is the definite answer to a capture of unknown outcome, too.
-        await _void(ctx, intent(ctx))
+        # The void is the definite answer to a charge or a capture of unknown outcome, too.
+        await _void(ctx, reason)
     if ctx.state.payment_status is PaymentStatus.CHARGED:
-        await _refund(ctx, reason)
+        ctx.state.payment_status = PaymentStatus.REFUNDING
+        ctx.journal.append(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=reason)
+        await _run_refund(ctx, reason)
 
 
-async def _refund(ctx: OrderContext, reason: str) -> None:
-    ctx.state.payment_status = PaymentStatus.REFUNDING
-    ctx.journal.append(EventKind.REFUND_PENDING, payment=ctx.order.payment_id, reason=reason)
-    start = RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=reason, policy=ctx.policy)
+async def _void(ctx: OrderContext, reason: str) -> None:
+    """Void the payment; one that the provider can't void yet is left to `RefundWorkflow`."""
+    ctx.state.payment_pending = ctx.state.pending_until = None
+    payment = intent(ctx)
+    draft = ctx.journal.draft(expect=((EventKind.PAYMENT_VOIDED, {"payment": payment.payment_id}),))
+    arg = VoidInput(order_id=ctx.order.order_id, payment=payment, progress=draft.progress)
+    # An order does not end before the outcome of its charge is known. The customer may take days.
+    run = ctx.steps.retry_forever if ctx.state.payment_status is PaymentStatus.INIT else ctx.steps.run
+    try:
+        result = await ctx.record_while(run(_VOID, arg, ctx.policy.refund))
+    except StepFailed:
+        ctx.journal.rollback(draft)
+        await _run_refund(ctx, reason, void=True)
+        return
+    ctx.state.payment_status = result.status
+    ctx.journal.commit(draft)
+
+
+async def _run_refund(ctx: OrderContext, reason: str, *, void: bool = False) -> None:
+    """Start `RefundWorkflow` and take its result into the state if it ends within `REFUND_WAIT`.
+
+    Args:
+        ctx: the order.
+        reason: why the payment is undone.
+        void: whether the payment may still take money.
+    """
+    start = RefundOrder(order_id=ctx.order.order_id, payment=intent(ctx), reason=reason, policy=ctx.policy, void=void)
     refund = await start_refund(
         ctx.steps,
         start,
@@ -204,9 +221,9 @@ async def _refund(ctx: OrderContext, reason: str) -> None:
     )
     if isinstance(refund, IdHolder):
         # A shipment that could not signal this workflow started it, or this order before a reset.
-        if refund is IdHolder.COMPLETED:
+        if refund is IdHolder.COMPLETED and not void:
             ctx.state.payment_status = PaymentStatus.REFUNDED
         return
     await workflow.wait([refund], timeout=REFUND_WAIT.total_seconds())
     if refund.done() and refund.exception() is None and refund.result().status is IntentStatus.DONE:
-        ctx.state.payment_status = PaymentStatus.REFUNDED
+        ctx.state.payment_status = refund.result().payment or PaymentStatus.REFUNDED

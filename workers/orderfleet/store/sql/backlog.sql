@@ -17,9 +17,12 @@ from orders
 where hold is not null
 group by hold ->> 'name'
 union all
-select 'payment', status, count(*), extract(epoch from now() - min(since))::float8
+select 'payment', key, count(*), extract(epoch from now() - min(since))::float8
 from pending_payments
-group by status
+cross join lateral (
+    select case when status in ('INIT', 'REFUNDING') or not is_undone then status else 'CHARGED' end as key
+) as one
+group by key
 union all
 select case when safe then 'safe_difference' else 'unsafe_difference' end, kind, count(*),
     extract(epoch from now() - min(first_seen_at))::float8
