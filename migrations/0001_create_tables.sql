@@ -96,8 +96,8 @@ create table payments (
         'FAILED', 'VOIDED')),
     amount          bigint      not null check (amount >= 0), -- in minor units of the currency, as all amounts here
     currency        text        not null,
-    step            bigint      not null default 1          -- of each amount to capture or refund; the provider's at the
-        check (step >= 1),                                  -- order's start
+    amount_step     bigint      not null default 1          -- each amount to capture or refund is a multiple of it: the
+        check (amount_step >= 1),                           -- provider's step at the order's start
     reference       text,                                   -- the provider's id of the first charge or authorization
     capture         text        not null default 'immediate' check (capture in ('immediate', 'onShipment')),
     method          text        not null default '',        -- the provider's token of the customer's means of payment

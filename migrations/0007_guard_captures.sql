@@ -119,7 +119,7 @@ begin
         if p.captured + wanted > p.amount then
             return jsonb_build_object('refused', 'too_much', 'payment', payment_summary(p));
         end if;
-        if given_amount % p.step <> 0 then
+        if given_amount % p.amount_step <> 0 then
             return jsonb_build_object('refused', 'step', 'payment', payment_summary(p));
         end if;
         select * into a from payment_authorizations

@@ -74,10 +74,10 @@ begin
                 return jsonb_build_object('refused', 'pieces', 'line', line ->> 'line', 'refundable', refundable(p),
                     'payment', payment_summary(p));
             end if;
-            steps := div((line ->> 'amount')::numeric, p.step);
+            steps := div((line ->> 'amount')::numeric, p.amount_step);
             for part in select unnest(chosen) loop
                 -- `pieces_value` in Python is the same.
-                value := value + p.step * (
+                value := value + p.amount_step * (
                     div(steps * upper(part), (line ->> 'pieces')::numeric)
                     - div(steps * lower(part), (line ->> 'pieces')::numeric));
                 lines := lines || jsonb_build_object('line', line ->> 'line', 'start', lower(part), 'end', upper(part));
@@ -87,8 +87,8 @@ begin
             return jsonb_build_object('refused', 'no_value', 'refundable', refundable(p), 'payment', payment_summary(p));
         end if;
     else
-        if (asked ->> 'amount')::bigint % p.step <> 0 then
-            return jsonb_build_object('refused', 'step', 'step', p.step, 'refundable', refundable(p),
+        if (asked ->> 'amount')::bigint % p.amount_step <> 0 then
+            return jsonb_build_object('refused', 'step', 'step', p.amount_step, 'refundable', refundable(p),
                 'payment', payment_summary(p));
         end if;
         value := coalesce((asked ->> 'amount')::numeric, refundable(p));
@@ -98,7 +98,7 @@ begin
     end if;
     pays := least(value, refundable(p));
     if not undo then -- a fact can leave less than a step
-        pays := pays - pays % p.step;
+        pays := pays - pays % p.amount_step;
     end if;
     if pays = 0 and not undo and p.amount > 0 then
         return jsonb_build_object('refused', 'too_much', 'refundable', refundable(p), 'payment', payment_summary(p));

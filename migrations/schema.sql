@@ -4,7 +4,7 @@ CREATE TABLE public.payments (
     status text NOT NULL,
     amount bigint NOT NULL,
     currency text NOT NULL,
-    step bigint DEFAULT 1 NOT NULL,
+    amount_step bigint DEFAULT 1 NOT NULL,
     reference text,
     capture text DEFAULT 'immediate'::text NOT NULL,
     method text DEFAULT ''::text NOT NULL,
@@ -22,10 +22,10 @@ CREATE TABLE public.payments (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT payments_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT payments_amount_step_check CHECK ((amount_step >= 1)),
     CONSTRAINT payments_capture_check CHECK ((capture = ANY (ARRAY['immediate'::text, 'onShipment'::text]))),
     CONSTRAINT payments_intent_check CHECK ((intent = ANY (ARRAY['open'::text, 'done'::text, 'refused'::text, 'voided'::text]))),
-    CONSTRAINT payments_status_check CHECK ((status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'AUTHORIZED'::text, 'PARTIALLY_CAPTURED'::text, 'CHARGED'::text, 'PARTIALLY_REFUNDED'::text, 'REFUNDING'::text, 'REFUNDED'::text, 'FAILED'::text, 'VOIDED'::text]))),
-    CONSTRAINT payments_step_check CHECK ((step >= 1))
+    CONSTRAINT payments_status_check CHECK ((status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'AUTHORIZED'::text, 'PARTIALLY_CAPTURED'::text, 'CHARGED'::text, 'PARTIALLY_REFUNDED'::text, 'REFUNDING'::text, 'REFUNDED'::text, 'FAILED'::text, 'VOIDED'::text])))
 );
 
 CREATE FUNCTION public.add_payment_entry(p public.payments, of_kind text, of_key text, of_number integer, of_amount bigint, of_currency text, of_source text, of_reference text, happened_at timestamp with time zone) RETURNS boolean
@@ -228,7 +228,7 @@ begin
         if p.captured + wanted > p.amount then
             return jsonb_build_object('refused', 'too_much', 'payment', payment_summary(p));
         end if;
-        if given_amount % p.step <> 0 then
+        if given_amount % p.amount_step <> 0 then
             return jsonb_build_object('refused', 'step', 'payment', payment_summary(p));
         end if;
         select * into a from payment_authorizations
@@ -304,10 +304,10 @@ begin
                 return jsonb_build_object('refused', 'pieces', 'line', line ->> 'line', 'refundable', refundable(p),
                     'payment', payment_summary(p));
             end if;
-            steps := div((line ->> 'amount')::numeric, p.step);
+            steps := div((line ->> 'amount')::numeric, p.amount_step);
             for part in select unnest(chosen) loop
                 -- `pieces_value` in Python is the same.
-                value := value + p.step * (
+                value := value + p.amount_step * (
                     div(steps * upper(part), (line ->> 'pieces')::numeric)
                     - div(steps * lower(part), (line ->> 'pieces')::numeric));
                 lines := lines || jsonb_build_object('line', line ->> 'line', 'start', lower(part), 'end', upper(part));
@@ -317,8 +317,8 @@ begin
             return jsonb_build_object('refused', 'no_value', 'refundable', refundable(p), 'payment', payment_summary(p));
         end if;
     else
-        if (asked ->> 'amount')::bigint % p.step <> 0 then
-            return jsonb_build_object('refused', 'step', 'step', p.step, 'refundable', refundable(p),
+        if (asked ->> 'amount')::bigint % p.amount_step <> 0 then
+            return jsonb_build_object('refused', 'step', 'step', p.amount_step, 'refundable', refundable(p),
                 'payment', payment_summary(p));
         end if;
         value := coalesce((asked ->> 'amount')::numeric, refundable(p));
@@ -328,7 +328,7 @@ begin
     end if;
     pays := least(value, refundable(p));
     if not undo then -- a fact can leave less than a step
-        pays := pays - pays % p.step;
+        pays := pays - pays % p.amount_step;
     end if;
     if pays = 0 and not undo and p.amount > 0 then
         return jsonb_build_object('refused', 'too_much', 'refundable', refundable(p), 'payment', payment_summary(p));
@@ -513,7 +513,9 @@ begin
     if p.payment_id is null then
         return null;
     end if;
-    update payments set fenced_at = now() where payment_id = of_payment and fenced_at is null;
+    -- The customer is to pay no more; a payment is PENDING without a page, too.
+    update payments set fenced_at = now(), pending = pending - 'url'
+    where payment_id = of_payment and fenced_at is null;
     select * into after from payments where payment_id = of_payment;
     select coalesce(jsonb_agg(authorization_summary(p, a) order by a.number), '[]') into open
     from payment_authorizations as a
@@ -1138,7 +1140,7 @@ CREATE VIEW public.derived_payments AS
      CROSS JOIN LATERAL ( SELECT count(*) AS authorizing
            FROM public.payment_authorizations
           WHERE ((payment_authorizations.payment_id = stored.payment_id) AND (payment_authorizations.number > 1) AND (payment_authorizations.state = 'open'::text))) a)
-     CROSS JOIN LATERAL jsonb_populate_record(stored.*, jsonb_build_object('authorized', e.authorized, 'released', e.released, 'captured', e.captured, 'refunded', e.refunded, 'charged_back', e.charged_back, 'open_refunds', i.open_refunds, 'refunding', i.refunding, 'authorizing', a.authorizing)) derived(payment_id, order_id, status, amount, currency, step, reference, capture, method, intent, pending, authorized, released, captured, refunded, charged_back, open_refunds, refunding, authorizing, fenced_at, created_at, updated_at));
+     CROSS JOIN LATERAL jsonb_populate_record(stored.*, jsonb_build_object('authorized', e.authorized, 'released', e.released, 'captured', e.captured, 'refunded', e.refunded, 'charged_back', e.charged_back, 'open_refunds', i.open_refunds, 'refunding', i.refunding, 'authorizing', a.authorizing)) derived(payment_id, order_id, status, amount, currency, amount_step, reference, capture, method, intent, pending, authorized, released, captured, refunded, charged_back, open_refunds, refunding, authorizing, fenced_at, created_at, updated_at));
 
 CREATE TABLE public.events (
     order_id text NOT NULL,
@@ -1322,7 +1324,8 @@ CREATE VIEW public.pending_payments AS
     payments.status,
     payments.amount,
     payments.currency,
-    payments.updated_at AS since
+    GREATEST(payments.updated_at, payments.fenced_at) AS since,
+    (payments.fenced_at IS NOT NULL) AS is_undone
    FROM public.payments
   WHERE (payments.status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'REFUNDING'::text]))
 UNION ALL
@@ -1331,7 +1334,8 @@ UNION ALL
     p.status,
     p.amount,
     p.currency,
-    GREATEST(p.updated_at, o.completed_at) AS since
+    GREATEST(p.updated_at, o.completed_at) AS since,
+    true AS is_undone
    FROM (public.orders o
      JOIN public.payments p ON (((p.payment_id = o.payment_id) AND (p.order_id = o.order_id))))
   WHERE (o.refund_pending AND (p.status <> ALL (ARRAY['INIT'::text, 'PENDING'::text, 'REFUNDING'::text])) AND public.payment_pending(o.step, p.status));

@@ -12,6 +12,7 @@ from orderfleet.domain import names
 from orderfleet.domain.errors import ProviderUnavailable
 from orderfleet.domain.ledger import EntryKind, IntentStatus, PaymentDetail
 from orderfleet.domain.order import CaptureMode, PaymentTerms
+from orderfleet.domain.payment import PaymentIntent
 from orderfleet.domain.policy import OutagePolicy
 from orderfleet.domain.refunds import RefundResult
 from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
@@ -82,6 +83,21 @@ async def test_pending_payment_that_fails_fails_the_order(workflow_env: Workflow
     assert (ended.step, ended.payment.status, ended.payment.pending) == (Step.FAILED, PaymentStatus.VOIDED, None)
     assert workflow_env.provider.money(f"pay-{order_id}") == 0
     assert {"charge_unknown", "payment_voided"} <= set(await workflow_env.kinds(order_id))
+
+
+@MODES
+async def test_pending_payment_that_is_voided_at_the_provider_fails_the_order(
+    workflow_env: WorkflowTestEnv, capture: CaptureMode
+) -> None:
+    order_id = f"pend-14-{capture}".lower()
+    handle = await pending(workflow_env, order_id, capture)
+    of = PaymentIntent(payment_id=f"pay-{order_id}", order_id=order_id, amount=1998, currency="USD")
+    await workflow_env.provider.void(of)
+    await handle.signal("payment_update")
+    ended = await workflow_env.until_recorded(order_id, lambda status: status.settled)
+    assert (ended.step, ended.payment.status, ended.payment.pending) == (Step.FAILED, PaymentStatus.VOIDED, None)
+    (payment,) = await PaymentReads(workflow_env.database).payments_of_order(order_id)
+    assert [entry.kind for entry in payment.entries] == [EntryKind.VOIDED]
 
 
 @MODES

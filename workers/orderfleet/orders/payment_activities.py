@@ -149,11 +149,9 @@ class PaymentActivities:
         found = await self._provider.look_up(payment)
         if found is None:
             return None
-        if found.status is ProviderStatus.FAILED:
-            # The customer may still try again, so the payment is voided.
-            raise PaymentOutcomeUnknown(found.reason or f"payment {payment.payment_id} was refused")
-        if found.status is ProviderStatus.VOIDED:
-            raise PaymentVoided(f"payment {payment.payment_id} was voided")
+        if found.status in {ProviderStatus.FAILED, ProviderStatus.VOIDED}:
+            # The customer may still try again, and a void may have refunded: the order's own void has the outcome.
+            raise PaymentOutcomeUnknown(found.reason or f"payment {payment.payment_id} is {found.status}")
         return _answer(found, capture)
 
     @activity.defn(name="capture_payment")

@@ -2,7 +2,7 @@
 -- No row: the payment id belongs to another order, and nothing was applied.
 -- The update on conflict changes nothing: it waits for another transaction that is inserting the same id.
 with payment as (
-    insert into payments as p (payment_id, order_id, amount, currency, capture, method, step)
+    insert into payments as p (payment_id, order_id, amount, currency, capture, method, amount_step)
     select $1, $2, $3::numeric, $4, $6, $7, $8
     where not exists (select from payment_ids where payment_id = $1 and order_id <> $2)
     on conflict (payment_id) do update set payment_id = excluded.payment_id
