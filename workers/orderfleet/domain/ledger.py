@@ -121,6 +121,8 @@ class PaymentRecord(Contract):
     fenced: bool = False
     """Whether the payment is being undone or was: nothing new may begin."""
     amounts: PaymentAmounts = PaymentAmounts()
+    version: int = 0
+    """Of the order. Each change of the payment raises it, so of two rows the one with the higher version is later."""
 
 
 class ReferencedPayment(Contract):

@@ -23,7 +23,6 @@ from orderfleet.domain.ledger import IntentStatus, RefundDecision
 from orderfleet.domain.payment import MovementKind, Refund, RefundIntent
 from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.status import Step
-from orderfleet.observability import order_metrics
 from orderfleet.orders.payment_activities import SETTLED
 from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
@@ -101,7 +100,6 @@ class RefundActivities:
                 failed = [] if step.failed is None else [_at(step.failed, clock.now(), error=str(error))]
                 async with clock.store_deadline():
                     await self._store.finish_refund(part, None, error=str(error), events=failed)
-                order_metrics.count_refund_failed()
                 return str(error)
         done = [_at(step.done, clock.now())] if last else []
         async with clock.store_deadline():
