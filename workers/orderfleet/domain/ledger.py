@@ -125,6 +125,10 @@ class PaymentRecord(Contract):
     """Of the order. Each change of the payment raises it, so of two rows the one with the higher version is later."""
 
 
+RETURNS: Final = frozenset(_ENTRY_OF.values()) - {EntryKind.CAPTURED}
+"""Entries of captured money that goes back, or comes again."""
+
+
 class ReferencedPayment(Contract):
     """The charge or authorization with a provider's id."""
 

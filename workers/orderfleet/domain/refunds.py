@@ -62,6 +62,8 @@ class RefundOrder(Contract):
     """To refund, of the whole order."""
     lines: tuple[RefundLine, ...] = ()
     """Whose pieces to refund, instead of an amount."""
+    order_runs: bool = False
+    """Whether the order's workflow may run, whose live status is to show the refund."""
 
     @property
     def partial(self) -> bool:
