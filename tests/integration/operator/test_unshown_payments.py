@@ -10,9 +10,10 @@ import asyncpg
 import pytest
 
 from orderfleet.domain.ledger import EntryKind, EntrySource, PaymentEntry
+from orderfleet.services.orders import OrderService
 from orderfleet.store.writes import OrderWrites
 from support.factories import order_manifest
-from support.operator_env import ended
+from support.operator_env import ended, step
 from support.polling import eventually
 from support.scripted_providers import Gate
 from support.workflow_env import WorkflowTestEnv
@@ -94,6 +95,23 @@ async def test_refunds_after_the_end_show_within_seconds_and_change_nothing_else
         assert not len(operator.cache)
     assert await operator_env.reasons(name) == await operator_env.reasons(name)
     assert (await operator_env.get(name))["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+async def test_refund_of_a_running_order_shows_the_same_amounts_everywhere(operator_env, workers):
+    name = operator_env.name()
+    service = OrderService(workers.client, workers.reads)
+    async with operator_env.operator():
+        await operator_env.apply(order_manifest(name, review=AUTO, delivery={"confirm": True}))
+        await operator_env.until(name, lambda order: step(order) == "shipped")
+        await workers.refund(name, "4.50")
+        shown = await operator_env.until(name, shows("PARTIALLY_REFUNDED", "4.50"), seconds=10)
+        live = await eventually(lambda: service.live(name), lambda found: found.payment.refunded, 10)
+    recorded = await service.recorded(name)
+    assert (live.source, recorded.source) == ("workflow", "database")
+    assert live.payment == recorded.payment
+    in_kubernetes = shown["status"]["payment"]
+    assert in_kubernetes == live.payment.model_dump(mode="json")
+    assert not shown["status"].get("ended")
 
 
 async def test_charge_back_after_the_end_shows(operator_env, workers, ended_order):
