@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from orderfleet.domain.events import EventKind
-from orderfleet.domain.ledger import EntryKind, EntrySource, PaymentEntry, PaymentFilter, RefundLine, RefundRequest
+from orderfleet.domain.ledger import EntryKind, EntrySource, PaymentEntry, RefundLine, RefundRequest
+from orderfleet.domain.payment_ports import PaymentFilter
 from orderfleet.domain.payment import (
     Authorization,
     Capture,

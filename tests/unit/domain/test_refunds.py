@@ -46,11 +46,6 @@ def test_order_lines_have_their_shares_and_shipping_is_a_line_of_one_piece():
     }
 
 
-def test_item_called_shipping_keeps_its_id():
-    items = (Item(id="shipping", sku="voucher", qty=2, price=Decimal("5.00")),)
-    assert order_lines(items, ADJUSTMENTS[:1], "USD")["shipping"].pieces == 2
-
-
 def in_steps(order: OrderInput, step: int) -> OrderInput:
     """The order with a fee that makes its amount a multiple of a step."""
     fee = to_decimal(-order.amount % step, order.currency)

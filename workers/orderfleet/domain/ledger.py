@@ -121,6 +121,12 @@ class PaymentRecord(Contract):
     fenced: bool = False
     """Whether the payment is being undone or was: nothing new may begin."""
     amounts: PaymentAmounts = PaymentAmounts()
+    version: int = 0
+    """Of the order. Each change of the payment raises it, so of two rows the one with the higher version is later."""
+
+
+RETURNS: Final = frozenset(_ENTRY_OF.values()) - {EntryKind.CAPTURED}
+"""Entries of captured money that goes back, or comes again."""
 
 
 class ReferencedPayment(Contract):
@@ -337,14 +343,3 @@ class PaymentDetail(Contract):
     authorizations: tuple[AuthorizationView, ...] = ()
     entries: tuple[PaymentEntry, ...] = ()
     intents: tuple[IntentView, ...] = ()
-
-
-class PaymentFilter(Contract):
-    """Which payments to list; a field that is None does not filter."""
-
-    status: PaymentStatus | None = None
-    currency: str | None = None
-    created_from: datetime | None = None
-    """Lists payments of orders that started at this time or later."""
-    created_before: datetime | None = None
-    """Lists payments of orders that started before this time."""

@@ -6,8 +6,10 @@ An implementation must raise the errors of `domain.errors` only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
+from orderfleet.domain.base import Contract
 from orderfleet.domain.events import AuditEvent, Progress
 from orderfleet.domain.ledger import (
     AuthorizationDecision,
@@ -15,7 +17,6 @@ from orderfleet.domain.ledger import (
     FencedPayment,
     PaymentDetail,
     PaymentEntry,
-    PaymentFilter,
     PaymentRecord,
     ReferencedPayment,
     RefundDecision,
@@ -204,6 +205,17 @@ class PaymentStore(Protocol):
 
     async def referenced(self, reference: str) -> ReferencedPayment | None:
         """The charge or authorization that `set_reference` has stored a provider's id for; None if there is none."""
+
+
+class PaymentFilter(Contract):
+    """Which payments to list; a field that is None does not filter."""
+
+    status: PaymentStatus | None = None
+    currency: str | None = None
+    created_from: datetime | None = None
+    """Lists payments of orders that started at this time or later."""
+    created_before: datetime | None = None
+    """Lists payments of orders that started before this time."""
 
 
 class PaymentReader(Protocol):

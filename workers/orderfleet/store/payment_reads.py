@@ -11,7 +11,8 @@ from typing import Final
 import asyncpg
 from pydantic import TypeAdapter
 
-from orderfleet.domain.ledger import AuthorizationView, IntentView, PaymentDetail, PaymentEntry, PaymentFilter
+from orderfleet.domain.ledger import AuthorizationView, IntentView, PaymentDetail, PaymentEntry
+from orderfleet.domain.payment_ports import PaymentFilter
 from orderfleet.domain.status import Cursor, PendingCustomer
 from orderfleet.store.encoding import as_text
 from orderfleet.store.pool import Database, statement
