@@ -1,6 +1,11 @@
 -- What writes stock. Guards refuse intents (a reservation, a commit, an adjustment downward) and never facts (a count, a
 -- restock). Each function is called by a statement of its own and locks rows in the order of 0011_create_stock.sql.
 
+-- Levels, and changes of what is reserved there.
+
+create type stock_places as (sku text, location text);
+create type stock_changes as (sku text, location text, pieces bigint);
+
 -- Locks.
 
 -- Locks the rows of owners, and inserts those that are missing.
@@ -12,41 +17,49 @@ begin
 end;
 $$;
 
--- Locks levels, given as two arrays, and removes the expired reservations there. Returns how many it removed.
+-- Locks levels, given as two arrays, and removes the expired reservations there. Returns how many it removed. Loops over
+-- levels: joins with values of unknown number would be planned as scans of the table.
 create function lock_stock_levels(skus text[], locations text[]) returns integer language plpgsql as $$
 declare
+    levels  stock_places[] := array(
+        select row(sku, location)::stock_places
+        from (select distinct sku, location from unnest(skus, locations) as given (sku, location)) as each
+        order by sku collate "C", location collate "C"
+    );
+    l       stock_places;
     at      timestamptz;
-    removed integer;
+    part    integer;
+    removed integer := 0;
 begin
-    perform from stock_levels
-    where (sku, location) in (select * from unnest(skus, locations))
-    order by sku, location
-    for no key update;
+    foreach l in array levels loop
+        perform from stock_levels where sku = l.sku and location = l.location for no key update;
+    end loop;
     at := clock_timestamp();
-    perform from stock_reservations
-    where (sku, location) in (select * from unnest(skus, locations)) and state = 'held' and expires_at <= at
-    order by sku, location, owner, line
-    for update;
-    if not found then
-        return 0;
-    end if;
-    with expired as (
-        select owner, line, sku, location, qty - committed as pieces, committed
-        from stock_reservations
-        where (sku, location) in (select * from unnest(skus, locations)) and state = 'held' and expires_at <= at
-    ), gone as (
-        delete from stock_reservations as r using expired as e
-        where (r.owner, r.line, r.sku, r.location) = (e.owner, e.line, e.sku, e.location) and e.committed = 0
-    ), kept as (
-        update stock_reservations as r set qty = r.committed, taken = 0, state = 'committed', expires_at = null
-        from expired as e
-        where (r.owner, r.line, r.sku, r.location) = (e.owner, e.line, e.sku, e.location) and e.committed > 0
-    ), freed as (
-        update stock_levels as l set reserved = l.reserved - s.pieces
-        from (select sku, location, sum(pieces) as pieces from expired group by sku, location) as s
-        where (l.sku, l.location) = (s.sku, s.location)
-    )
-    select count(*) into removed from expired;
+    foreach l in array levels loop
+        continue when not exists (
+            select from stock_reservations
+            where sku = l.sku and location = l.location and state = 'held' and expires_at <= at
+        );
+        with expired as materialized (
+            select owner, line, sku, location, qty - committed as pieces, committed
+            from stock_reservations
+            where sku = l.sku and location = l.location and state = 'held' and expires_at <= at
+            order by owner, line
+            for update
+        ), gone as (
+            delete from stock_reservations as r using expired as e
+            where (r.owner, r.line, r.sku, r.location) = (e.owner, e.line, e.sku, e.location) and e.committed = 0
+        ), kept as (
+            update stock_reservations as r set qty = r.committed, taken = 0, state = 'committed', expires_at = null
+            from expired as e
+            where (r.owner, r.line, r.sku, r.location) = (e.owner, e.line, e.sku, e.location) and e.committed > 0
+        ), freed as (
+            update stock_levels set reserved = reserved - (select sum(pieces) from expired)
+            where sku = l.sku and location = l.location
+        )
+        select count(*) into part from expired;
+        removed := removed + part;
+    end loop;
     return removed;
 end;
 $$;
@@ -66,6 +79,18 @@ $$;
 
 -- Reservations.
 
+-- Adds pieces to what is reserved at locked levels.
+create function reserve_pieces(changes stock_changes[]) returns void language plpgsql as $$
+declare
+    c stock_changes;
+begin
+    foreach c in array coalesce(changes, '{}') loop
+        update stock_levels set reserved = reserved + c.pieces, updated_at = clock_timestamp()
+        where sku = c.sku and location = c.location and c.pieces <> 0;
+    end loop;
+end;
+$$;
+
 -- Makes an owner's reservations what `request` declares, if the revision and the stock allow it. The caller has locked the
 -- owner and the levels, those of its present reservations included.
 create function declare_reservation(request jsonb) returns jsonb language plpgsql as $$
@@ -74,7 +99,11 @@ declare
     at          timestamptz := clock_timestamp();
     declared    text;
     new_number  bigint;
-    missing     jsonb;
+    c           record;
+    former      stock_reservations;
+    free        bigint;
+    missing     jsonb := '[]';
+    changes     stock_changes[] := '{}';
 begin
     select * into strict o from stock_owners where owner = request ->> 'owner';
     select coalesce(md5(string_agg(each::text, ',' order by each ->> 'line', each ->> 'sku', each ->> 'location')), '')
@@ -86,73 +115,62 @@ begin
         return jsonb_build_object('outcome', 'outdated', 'revision', o.revision);
     end if;
 
-    -- Pieces that are dispatched stay. The same two definitions are in the statement that applies the change.
-    with wanted as (
-        select line, sku, location, sum(qty)::integer as qty
-        from jsonb_to_recordset(request -> 'lines') as given (line text, sku text, location text, qty integer)
-        group by line, sku, location
-    ), change as (
+    -- By level. Pieces that are dispatched stay.
+    for c in
         select sku, location, sum(greatest(coalesce(w.qty, 0), coalesce(r.committed, 0)) - coalesce(r.qty, 0)) as pieces,
             sum(coalesce(r.qty - r.committed, 0)) as own
-        from wanted as w
+        from jsonb_to_recordset(request -> 'lines') as w (line text, sku text, location text, qty integer)
         full join (select * from stock_reservations where owner = o.owner) as r using (line, sku, location)
         group by sku, location
-    )
-    select jsonb_agg(jsonb_build_object(
-        'sku', c.sku, 'location', c.location, 'wanted', c.own + c.pieces,
-        'available', c.own + case when p.active then greatest(0, l.on_hand - l.reserved) else 0 end
-    ) order by c.sku, c.location)
-    into missing
-    from change as c
-    left join stock_levels as l on l.sku = c.sku and l.location = c.location
-    left join stock_locations as p on p.location = c.location
-    where c.pieces > 0 and (l.sku is null or not p.active or c.pieces > l.on_hand - l.reserved);
-    if missing is not null then
+    loop
+        changes := array_append(changes, row(c.sku, c.location, c.pieces)::stock_changes);
+        continue when c.pieces <= 0;
+        select greatest(0, l.on_hand - l.reserved) into free
+        from stock_levels as l join stock_locations as p on p.location = l.location
+        where l.sku = c.sku and l.location = c.location and p.active;
+        if c.pieces > coalesce(free, 0) then
+            missing := missing || jsonb_build_object(
+                'sku', c.sku, 'location', c.location, 'wanted', c.own + c.pieces, 'available', c.own + coalesce(free, 0));
+        end if;
+    end loop;
+    if missing <> '[]' then
         return jsonb_build_object('outcome', 'conflict', 'revision', o.revision, 'missing', missing);
     end if;
 
-    with wanted as (
-        select line, sku, location, sum(qty)::integer as qty
-        from jsonb_to_recordset(request -> 'lines') as given (line text, sku text, location text, qty integer)
-        group by line, sku, location
-    ), change as (
-        select sku, location, sum(greatest(coalesce(w.qty, 0), coalesce(r.committed, 0)) - coalesce(r.qty, 0)) as pieces
-        from wanted as w
-        full join (select * from stock_reservations where owner = o.owner) as r using (line, sku, location)
-        group by sku, location
-    ), gone as (
-        delete from stock_reservations as r
-        where owner = o.owner and committed = 0 and not exists (
-            select from wanted as w where (w.line, w.sku, w.location) = (r.line, r.sku, r.location))
-    ), kept as (
-        update stock_reservations as r
-        set qty = committed, taken = 0, state = 'committed', past_gate = false, expires_at = null
-        where owner = o.owner and committed > 0 and state <> 'committed' and not exists (
-            select from wanted as w where (w.line, w.sku, w.location) = (r.line, r.sku, r.location))
-    ), put as (
-        insert into stock_reservations as r (owner, line, sku, location, qty, state, expires_at, created_at)
-        select o.owner, line, sku, location, qty,
-            case when (request ->> 'confirm')::boolean then 'confirmed' else 'held' end,
-            case when not (request ->> 'confirm')::boolean
-                then at + (request ->> 'seconds')::float8 * interval '1 second' end,
-            at
-        from wanted
-        on conflict (owner, line, sku, location) do update set
-            qty = greatest(excluded.qty, r.committed),
-            taken = 0,
-            state = case
-                when excluded.qty <= r.committed then 'committed' when r.state = 'confirmed' then r.state
-                else excluded.state
-            end,
-            past_gate = r.past_gate and excluded.qty > r.committed,
-            expires_at = case
-                when excluded.qty > r.committed and r.state <> 'confirmed' and excluded.state = 'held'
-                then greatest(r.expires_at, excluded.expires_at)
-            end
-    )
-    update stock_levels as l set reserved = l.reserved + c.pieces, updated_at = at
-    from change as c
-    where (l.sku, l.location) = (c.sku, c.location) and c.pieces <> 0;
+    for former in select * from stock_reservations where owner = o.owner loop
+        continue when exists (
+            select from jsonb_to_recordset(request -> 'lines') as w (line text, sku text, location text)
+            where (w.line, w.sku, w.location) = (former.line, former.sku, former.location)
+        );
+        if former.committed = 0 then
+            delete from stock_reservations
+            where owner = former.owner and line = former.line and sku = former.sku and location = former.location;
+        else
+            update stock_reservations
+            set qty = committed, taken = 0, state = 'committed', past_gate = false, expires_at = null
+            where owner = former.owner and line = former.line and sku = former.sku and location = former.location;
+        end if;
+    end loop;
+    insert into stock_reservations as r (owner, line, sku, location, qty, state, expires_at, created_at)
+    select o.owner, line, sku, location, qty,
+        case when (request ->> 'confirm')::boolean then 'confirmed' else 'held' end,
+        case when not (request ->> 'confirm')::boolean
+            then at + (request ->> 'seconds')::float8 * interval '1 second' end,
+        at
+    from jsonb_to_recordset(request -> 'lines') as w (line text, sku text, location text, qty integer)
+    on conflict (owner, line, sku, location) do update set
+        qty = greatest(excluded.qty, r.committed),
+        taken = 0,
+        state = case
+            when excluded.qty <= r.committed then 'committed' when r.state = 'confirmed' then r.state
+            else excluded.state
+        end,
+        past_gate = r.past_gate and excluded.qty > r.committed,
+        expires_at = case
+            when excluded.qty > r.committed and r.state <> 'confirmed' and excluded.state = 'held'
+            then greatest(r.expires_at, excluded.expires_at)
+        end;
+    perform reserve_pieces(changes);
     if (new_number, declared) is distinct from (o.revision, o.content) then
         update stock_owners set revision = new_number, content = declared, updated_at = at where owner = o.owner;
     end if;
@@ -229,25 +247,24 @@ $$;
 -- Adds movements of levels that the caller has locked.
 create function add_movements(
     of_kind text, lines jsonb, sign integer, of_owner text, of_key text, given_reason text, given_actor text
-) returns void language sql as $$
-    with moved as (
+) returns void language plpgsql as $$
+declare
+    m       record;
+    after   bigint;
+begin
+    for m in
         select coalesce(line, '') as line, sku, location, sum(qty) * sign as qty
         from jsonb_to_recordset(lines) as given (line text, sku text, location text, qty bigint)
         group by 1, sku, location
-    ), level as (
-        update stock_levels as l set on_hand = l.on_hand + s.qty, updated_at = clock_timestamp()
-        from (select sku, location, sum(qty) as qty from moved group by sku, location) as s
-        where (l.sku, l.location) = (s.sku, s.location)
-        returning l.sku, l.location, l.on_hand
-    )
-    insert into stock_movements (sku, location, kind, qty, on_hand, reason, actor, owner, line, key)
-    select sku, location, of_kind, m.qty,
-        level.on_hand - coalesce(sum(m.qty) over (
-            partition by sku, location order by m.line rows between 1 following and unbounded following), 0),
-        given_reason, given_actor, of_owner, m.line, of_key
-    from moved as m
-    join level using (sku, location)
-    order by sku, location, m.line
+        order by sku, location, 1
+    loop
+        update stock_levels set on_hand = on_hand + m.qty, updated_at = clock_timestamp()
+        where sku = m.sku and location = m.location
+        returning on_hand into strict after;
+        insert into stock_movements (sku, location, kind, qty, on_hand, reason, actor, owner, line, key)
+        values (m.sku, m.location, of_kind, m.qty, after, given_reason, given_actor, of_owner, m.line, of_key);
+    end loop;
+end;
 $$;
 
 -- Commits reserved pieces at their dispatch, under the key of their booking: they leave the stock. An intent: refused, with
@@ -277,20 +294,15 @@ begin
     if missing is not null then
         return jsonb_build_object('outcome', 'conflict', 'missing', missing);
     end if;
-    with given as (
-        select * from jsonb_to_recordset(lines) as w (line text, sku text, location text, qty integer)
-    ), dispatched as (
-        update stock_reservations as r set
-            committed = r.committed + w.qty,
-            state = case when r.committed + w.qty = r.qty then 'committed' else r.state end,
-            past_gate = r.past_gate and r.committed + w.qty < r.qty,
-            expires_at = case when r.committed + w.qty < r.qty then r.expires_at end
-        from given as w
-        where (r.owner, r.line, r.sku, r.location) = (of_owner, w.line, w.sku, w.location)
-    )
-    update stock_levels as l set reserved = l.reserved - s.qty
-    from (select sku, location, sum(qty) as qty from given group by sku, location) as s
-    where (l.sku, l.location) = (s.sku, s.location);
+    update stock_reservations as r set
+        committed = r.committed + w.qty,
+        state = case when r.committed + w.qty = r.qty then 'committed' else r.state end,
+        past_gate = r.past_gate and r.committed + w.qty < r.qty,
+        expires_at = case when r.committed + w.qty < r.qty then r.expires_at end
+    from jsonb_to_recordset(lines) as w (line text, sku text, location text, qty integer)
+    where (r.owner, r.line, r.sku, r.location) = (of_owner, w.line, w.sku, w.location);
+    perform reserve_pieces(array_agg(row(sku, location, -qty)::stock_changes))
+    from jsonb_to_recordset(lines) as given (sku text, location text, qty integer);
     perform add_movements('committed', lines, -1, of_owner, of_key, '', given_actor);
     return '{"outcome": "applied"}';
 end;
@@ -407,16 +419,14 @@ begin
         update stock_reservations as r set qty = r.qty - t.takes, taken = r.taken + t.takes
         from loss as t
         where (r.owner, r.line, r.sku, r.location) = (t.owner, t.line, t.sku, t.location)
-    ), freed as (
-        update stock_levels as l set reserved = l.reserved - s.takes
-        from (select sku, location, sum(takes) as takes from loss group by sku, location) as s
-        where (l.sku, l.location) = (s.sku, s.location)
     )
     select coalesce(jsonb_agg(jsonb_build_object(
         'owner', owner, 'line', line, 'sku', sku, 'location', location, 'qty', takes, 'state', state
     ) order by owner, line, sku, location), '[]')
     into lost
     from loss;
+    perform reserve_pieces(array_agg(row(sku, location, -qty)::stock_changes))
+    from jsonb_to_recordset(lost) as given (sku text, location text, qty integer);
     return jsonb_build_object('outcome', 'applied', 'created', jsonb_array_length(counts) - known,
         'changed', jsonb_array_length(changed), 'lost', lost);
 end;

@@ -1,7 +1,7 @@
 """Stock: locations, levels, reservations and movements, what the database decides about them, and its interface.
 
-Guards refuse intents, never facts: a reservation, a commit or an adjustment downward is refused if pieces are missing; a
-count or a restock is always recorded.
+Guards refuse intents, never facts: a reservation, a commit or an adjustment downward is refused if pieces are missing;
+a count or a restock is always recorded.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final, Protocol, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from orderfleet.domain.base import MAX_TEXT_LENGTH, Contract, Int64
 from orderfleet.domain.money import LineId
@@ -71,6 +71,12 @@ class Reservation(Contract):
     """Without expiry, from before the charge until dispatch or release. A confirmed place is never held again."""
     seconds: float = Field(default=0, ge=0)
     """Time until it expires, unless it is confirmed."""
+
+    @model_validator(mode="after")
+    def _check_places(self) -> Self:
+        if len({(each.line, each.sku, each.location) for each in self.lines}) < len(self.lines):
+            raise ValueError("lines: a line is twice at one location; add its pieces up")
+        return self
 
 
 class StockOutcome(StrEnum):

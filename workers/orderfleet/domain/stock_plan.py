@@ -56,8 +56,8 @@ def plan_places(lines: Sequence[WantedLine], stock: Iterable[AvailableStock]) ->
         stock: what is available by SKU and location; each at most once.
 
     Returns:
-        The places, at as few locations as possible and among those at the ones with the lowest priority numbers, and what
-        is missing.
+        The places, at as few locations as possible and among those at the ones with the lowest priority numbers, and
+        what is missing.
     """
     wanted: Counter[str] = Counter()
     for line in lines:
@@ -103,7 +103,7 @@ def _greedy(wanted: Mapping[str, int], stock: _Stock) -> tuple[str, ...]:
         def gain(location: str) -> int:
             return sum(min(qty, left.get(sku, 0)) for sku, qty in stock[location].items())
 
-        best = max(stock, key=gain)
+        best = max((location for location in stock if location not in chosen), key=gain)
         for sku, qty in stock[best].items():
             left[sku] = max(0, left.get(sku, 0) - qty)
         chosen.add(best)
@@ -123,7 +123,5 @@ def _allocate(lines: Sequence[WantedLine], stock: _Stock, chosen: Sequence[str])
                 places.append(StockPlace(line=line.line, sku=line.sku, location=location, qty=qty))
                 left[number] -= qty
                 free[line.sku] -= qty
-    missing = (
-        MissingLine(line=line.line, sku=line.sku, qty=qty) for line, qty in zip(lines, left, strict=True) if qty
-    )
+    missing = (MissingLine(line=line.line, sku=line.sku, qty=qty) for line, qty in zip(lines, left, strict=True) if qty)
     return StockPlan(places=tuple(places), missing=tuple(missing))

@@ -102,6 +102,10 @@ class BacklogKind(StrEnum):
     """One that a person has to repair."""
     RECONCILIATION = "reconciliation"
     """The last one that was completed."""
+    STOCK_LEVEL = "stock_level"
+    """A level of stock without a free piece; its age is not known."""
+    EXPIRED_RESERVATION = "expired_reservation"
+    """A reservation of stock that has expired, and whose row is still there."""
     WORKFLOW_TASK = "workflow"
     ACTIVITY_TASK = "activity"
 
@@ -112,7 +116,8 @@ class BacklogSample:
 
     kind: BacklogKind
     key: str
-    """Step or hold of the orders, status of the payments, kind of the differences, or name of the task queue."""
+    """Step or hold of the orders, status of the payments, kind of the differences, state of the levels, or name of the
+    task queue."""
     count: int
     oldest: float
     """Age of the oldest in seconds; 0 if the backlog is empty."""
@@ -130,9 +135,10 @@ _REPAIRS = {BacklogKind.SAFE_DIFFERENCE: "automatic", BacklogKind.UNSAFE_DIFFERE
 
 def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
     """Export the unfinished orders and payments; one without a sample exports 0, and None exports nothing."""
-    for gauge in (*_OPEN, *_OVERDUE, *_HELD, *_PAYMENTS, *_DIFFERENCES):
+    for gauge in (*_OPEN, *_OVERDUE, *_HELD, *_PAYMENTS, *_DIFFERENCES, metrics.STOCK_LEVELS):
         gauge.clear()
     metrics.RECONCILED.set(math.nan if found is None else 0)
+    metrics.EXPIRED_RESERVATION_OLDEST.set(math.nan if found is None else 0)
     if found is None:
         return
     samples = {(sample.kind, sample.key): sample for sample in found}
@@ -146,9 +152,14 @@ def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
     for kind in DifferenceKind:
         for safety, repair in _REPAIRS.items():
             _set(*_DIFFERENCES, samples.get((safety, kind)), kind=kind, repair=repair)
+    for state in metrics.STOCK_STATES:
+        level = samples.get((BacklogKind.STOCK_LEVEL, state))
+        metrics.STOCK_LEVELS.labels(state=state).set(level.count if level else 0)
     for sample in found:
         if sample.kind is BacklogKind.RECONCILIATION:
             metrics.RECONCILED.set(time.time() - sample.oldest)
+        elif sample.kind is BacklogKind.EXPIRED_RESERVATION:
+            metrics.EXPIRED_RESERVATION_OLDEST.set(sample.oldest)
 
 
 def export_backlog(found: Sequence[BacklogSample] | None) -> None:

@@ -1,6 +1,6 @@
 """Stock in Postgres, as orders use it. Implements `Stock`.
 
-Each call is one statement, so one round trip and one transaction. The functions of migration 0012 decide under the locks of
+Each call is one statement, so one round trip and one transaction. Functions of migration 0012 decide under the locks of
 the rows; nothing here must decide on what it has read before.
 """
 
@@ -95,4 +95,3 @@ class PostgresStock:
     async def _decide(self, name: str, *values: str) -> StockAnswer:
         rows = await self._database.fetch(statement(name), *(as_text(value) for value in values))
         return StockAnswer.model_validate_json(rows[0]["answer"])
-

@@ -121,8 +121,8 @@ class StockAdmin:
             key: the same key with the same change is one adjustment.
 
         Returns:
-            `APPLIED`, `CONFLICT` if pieces are reserved that it would take, `KEY_CONFLICT` or `UNKNOWN_LOCATION`; and the
-            level after the call.
+            `APPLIED`, `CONFLICT` if pieces are reserved that it would take, `KEY_CONFLICT` or `UNKNOWN_LOCATION`; and
+            the level after the call.
         """
         values = (as_text(sku), location, pieces, as_text(reason), as_text(actor), as_text(key))
         answer = _AdjustAnswer.model_validate_json(

@@ -19,7 +19,7 @@ begin
                 'derived_payments', 'payment_discrepancies', 'payment_totals_by_day', 'open_authorizations_by_day',
                 'payment_differences', 'payment_reconciliations',
                 'stock_locations', 'stock_levels', 'stock_owners', 'stock_reservations', 'stock_movements',
-                'stock_availability'
+                'stock_availability', 'stock_movements_id_seq'
             )
             or relname ~ '^events_(default|\d{4}_\d{2})$' -- partitions, also detached ones
         )
