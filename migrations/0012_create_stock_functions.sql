@@ -269,9 +269,17 @@ $$;
 
 -- Commits reserved pieces at their dispatch, under the key of their booking: they leave the stock. An intent: refused, with
 -- what is there, if the owner no longer has the pieces; an owner that passed the gate has them.
-create function commit_stock(of_owner text, of_key text, lines jsonb, given_actor text) returns jsonb
+create function commit_stock(of_owner text, of_key text, given_lines jsonb, given_actor text) returns jsonb
 language plpgsql as $$
 declare
+    lines       jsonb := (
+        select jsonb_agg(to_jsonb(each))
+        from (
+            select line, sku, location, sum(qty) as qty
+            from jsonb_to_recordset(given_lines) as given (line text, sku text, location text, qty integer)
+            group by line, sku, location
+        ) as each
+    );
     repeated    boolean;
     missing     jsonb;
 begin
@@ -324,7 +332,7 @@ create function ensure_stock_levels(lines jsonb) returns void language sql as $$
     from jsonb_to_recordset(lines) as given (sku text, location text);
 $$;
 
--- Returns pieces to stock under a key: a dispatch that was taken back, a return. A fact. Reservations stay as they are.
+-- Returns pieces to stock under a key: a canceled dispatch, a return. A fact. Reservations stay as they are.
 create function restock_stock(of_owner text, of_key text, lines jsonb, given_reason text, given_actor text) returns jsonb
 language plpgsql as $$
 declare

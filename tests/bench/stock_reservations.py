@@ -10,9 +10,10 @@ import asyncio
 import time
 import uuid
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
+import psutil
 
 from bench.order_store import create_database
 from orderfleet.domain.stock import Reservation, StockPlace
@@ -50,25 +51,36 @@ async def measure_stock(
         batch: reservations of one call.
 
     Returns:
-        Reservations per second in both, one by one, and the ratio of each round.
+        Rate and CPU of the filled one, 20 in a call and one by one, and their ratios to the empty one with the spread.
     """
     empty, full = await create_database(url, "empty_stock"), await create_database(url, "full_stock")
     await _prepare(empty, 1, 0)
     await _prepare(full, SKUS, reservations)
     for each in (empty, full):
-        await _rate(each, chunk // 10, batch)
+        await _measure(each, chunk // 10, batch)
     # Interleaved, because the server still writes pages of the filled database.
-    pairs = [(await _rate(empty, chunk, batch), await _rate(full, chunk, batch)) for _ in range(rounds)]
-    ratios = sorted(other / one for one, other in pairs)
+    pairs = [(await _measure(empty, chunk, batch), await _measure(full, chunk, batch)) for _ in range(rounds)]
+    single = [await _measure(full, chunk // 5, 1) for _ in range(3)]
     return {
         "stock_reservations": reservations,
-        "stock_empty": median(one for one, _ in pairs),
-        "stock_full": median(other for _, other in pairs),
-        "stock_single": median([await _rate(full, chunk // 5, 1) for _ in range(3)]),
-        "stock_crowded": median(ratios),
-        "stock_crowded_low": ratios[0],
-        "stock_crowded_high": ratios[-1],
+        "stock_rate": median(there.rate for _, there in pairs),
+        "stock_cpu": median(there.cpu for _, there in pairs),
+        "stock_single": median(one.rate for one in single),
+        "stock_single_cpu": median(one.cpu for one in single),
+        **_spread("stock_crowded", [there.rate / alone.rate for alone, there in pairs]),
+        **_spread("stock_crowded_cpu", [there.cpu / alone.cpu for alone, there in pairs]),
     }
+
+
+class _Round(NamedTuple):
+    rate: float
+    """Reservations per second."""
+    cpu: float
+    """Of Postgres for each, in milliseconds; unlike the rate, it hardly depends on what else the machine does."""
+
+
+def _spread(name: str, ratios: list[float]) -> dict[str, float]:
+    return {name: median(ratios), f"{name}_low": min(ratios), f"{name}_high": max(ratios)}
 
 
 async def _prepare(url: str, skus: int, reservations: int, step: int = 50_000) -> None:
@@ -85,16 +97,25 @@ async def _prepare(url: str, skus: int, reservations: int, step: int = 50_000) -
         await connection.close()
 
 
-async def _rate(url: str, count: int, batch: int) -> float:
-    """Reserve one piece of one SKU for each of `count` owners; reservations per second."""
+async def _measure(url: str, count: int, batch: int) -> _Round:
+    """Reserve one piece of one SKU for each of `count` owners."""
     opened = [await asyncpg.connect(url) for _ in range(_CONNECTIONS)]
     try:
-        began = time.perf_counter()
-        await asyncio.gather(*(_reserve(each, count // batch // _CONNECTIONS, batch) for each in opened))
-        return count / (time.perf_counter() - began)
+        backends = [psutil.Process(each.get_server_pid()) for each in opened]
+        calls = count // batch // _CONNECTIONS
+        await asyncio.gather(*(_reserve(each, 3, batch) for each in opened))  # plans
+        cpu, began = _cpu_seconds(backends), time.perf_counter()
+        await asyncio.gather(*(_reserve(each, calls, batch) for each in opened))
+        made, seconds = calls * batch * _CONNECTIONS, time.perf_counter() - began
+        return _Round(made / seconds, (_cpu_seconds(backends) - cpu) * 1000 / made)
     finally:
         for each in opened:
             await each.close()
+
+
+def _cpu_seconds(processes: list[psutil.Process]) -> float:
+    times = [each.cpu_times() for each in processes]
+    return sum(each.user + each.system for each in times)
 
 
 async def _reserve(connection: asyncpg.Connection[asyncpg.Record], calls: int, batch: int) -> None:

@@ -164,8 +164,8 @@ async def test_commit_takes_reserved_pieces_once_and_stays_in_later_revisions(
     await put_in(admin, east=5)
     request = reservation("o-1", east=3, confirm=True)
     await reserve(stock, request)
-    for _ in range(2):
-        assert (await stock.commit("o-1", "ship-o-1:1", places(east=2))).outcome is APPLIED
+    for pieces in (places(east=2), places(east=1) * 2):
+        assert (await stock.commit("o-1", "ship-o-1:1", pieces)).outcome is APPLIED
     other = await stock.commit("o-1", "ship-o-1:1", places(east=1))
     assert other.outcome is StockOutcome.KEY_CONFLICT
     assert (await level(sql, "east"), await reserved_by(sql, "o-1")) == ((3, 1), {"east": (3, 2, "confirmed")})
@@ -192,7 +192,7 @@ async def test_restock_returns_pieces_once_under_its_key(
     await reserve(stock, reservation("o-1", east=2, confirm=True))
     await stock.commit("o-1", "ship-o-1:1", places(east=2))
     for _ in range(2):
-        back = await stock.restock("o-1", "void-o-1:1", places(east=2), "dispatch taken back")
+        back = await stock.restock("o-1", "void-o-1:1", places(east=2), "dispatch canceled")
         assert back.outcome is APPLIED
     assert (await stock.restock("o-1", "void-o-1:1", places(east=1), "")).outcome is StockOutcome.KEY_CONFLICT
     assert (await stock.restock("o-1", "k", places(moon=1), "")).outcome is StockOutcome.UNKNOWN_LOCATION
@@ -200,7 +200,7 @@ async def test_restock_returns_pieces_once_under_its_key(
     found, more = await admin.movements(StockFilter(owner="o-1"))
     assert more is None
     assert [(each.kind, each.qty, each.on_hand, each.reason, each.actor) for each in found] == [
-        (MovementKind.RESTOCKED, 2, 2, "dispatch taken back", "order"),
+        (MovementKind.RESTOCKED, 2, 2, "dispatch canceled", "order"),
         (MovementKind.COMMITTED, -2, 0, "", "order"),
     ]
 

@@ -215,7 +215,7 @@ async def set_location(
                         "updated_at": "2026-11-21T10:20:00.000000Z",
                     }
                 ],
-                "next": None,
+                "next": "eyJza3UiOiJ0ZWEtMTAwIiwibG9jYXRpb24iOiJlYXN0In0",
             },
             description="A page of levels.",
         ),
@@ -318,7 +318,7 @@ async def adjust(
     "/movements",
     summary="List the movements",
     responses={
-        **example({"movements": [_MOVEMENT_EXAMPLE], "next": None}, description="A page of movements."),
+        **example({"movements": [_MOVEMENT_EXAMPLE], "next": "eyJiZWZvcmUiOjE3fQ"}, description="A page of movements."),
         **error_responses(401, 403, 422, 503),
     },
     dependencies=_READ,

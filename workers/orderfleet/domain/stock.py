@@ -178,11 +178,11 @@ class LostPieces(Contract):
 class CountResult(Contract):
     """What a count changed."""
 
-    created: int = 0
+    created: int
     """Levels that did not exist."""
-    changed: int = 0
+    changed: int
     """Levels where another number was on hand, those created included."""
-    lost: tuple[LostPieces, ...] = ()
+    lost: tuple[LostPieces, ...]
 
 
 class AdjustedLevel(Contract):
@@ -200,7 +200,7 @@ class MovementKind(StrEnum):
     COMMITTED = "committed"
     """Pieces of an order were dispatched."""
     RESTOCKED = "restocked"
-    """A dispatch was taken back, or pieces were returned."""
+    """A dispatch was canceled, or pieces were returned."""
 
 
 class StockMovement(Contract):

@@ -135,10 +135,10 @@ _REPAIRS = {BacklogKind.SAFE_DIFFERENCE: "automatic", BacklogKind.UNSAFE_DIFFERE
 
 def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
     """Export the unfinished orders and payments; one without a sample exports 0, and None exports nothing."""
-    for gauge in (*_OPEN, *_OVERDUE, *_HELD, *_PAYMENTS, *_DIFFERENCES, metrics.STOCK_LEVELS):
+    for gauge in (*_OPEN, *_OVERDUE, *_HELD, *_PAYMENTS, *_DIFFERENCES):
         gauge.clear()
     metrics.RECONCILED.set(math.nan if found is None else 0)
-    metrics.EXPIRED_RESERVATION_OLDEST.set(math.nan if found is None else 0)
+    _export_stock(found)
     if found is None:
         return
     samples = {(sample.kind, sample.key): sample for sample in found}
@@ -152,12 +152,19 @@ def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
     for kind in DifferenceKind:
         for safety, repair in _REPAIRS.items():
             _set(*_DIFFERENCES, samples.get((safety, kind)), kind=kind, repair=repair)
-    for state in metrics.STOCK_STATES:
-        level = samples.get((BacklogKind.STOCK_LEVEL, state))
-        metrics.STOCK_LEVELS.labels(state=state).set(level.count if level else 0)
     for sample in found:
         if sample.kind is BacklogKind.RECONCILIATION:
             metrics.RECONCILED.set(time.time() - sample.oldest)
+
+
+def _export_stock(found: Sequence[BacklogSample] | None) -> None:
+    metrics.STOCK_LEVELS.clear()
+    metrics.EXPIRED_RESERVATION_OLDEST.set(math.nan if found is None else 0)
+    for state in metrics.STOCK_STATES if found is not None else ():
+        metrics.STOCK_LEVELS.labels(state=state).set(0)
+    for sample in found or ():
+        if sample.kind is BacklogKind.STOCK_LEVEL:
+            metrics.STOCK_LEVELS.labels(state=sample.key).set(sample.count)
         elif sample.kind is BacklogKind.EXPIRED_RESERVATION:
             metrics.EXPIRED_RESERVATION_OLDEST.set(sample.oldest)
 

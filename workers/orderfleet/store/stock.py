@@ -70,7 +70,7 @@ class PostgresStock:
     async def restock(
         self, owner: str, key: str, lines: Sequence[StockPlace], reason: str, actor: str = "order"
     ) -> StockAnswer:
-        """Return pieces to stock: a dispatch was taken back, or they were returned.
+        """Return pieces to stock: a dispatch was canceled, or they were returned.
 
         Args:
             owner: the order that had them; empty for none.

@@ -6,13 +6,14 @@ Each call is one statement. Who changes something and why is recorded with each 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from orderfleet.domain.stock import (
     AdjustedLevel,
     CountResult,
     LevelCount,
     LevelPosition,
+    LostPieces,
     StockFilter,
     StockLevel,
     StockLocation,
@@ -27,6 +28,9 @@ _LAST_ID: Final = 2**63 - 1
 
 class _CountAnswer(CountResult):
     outcome: StockOutcome
+    created: int = 0
+    changed: int = 0
+    lost: tuple[LostPieces, ...] = ()
     locations: tuple[str, ...] = ()
 
 
@@ -61,6 +65,7 @@ class StockAdmin:
         The cost of a page does not depend on the number of levels.
         """
         sku, location = ("", "") if after is None else (as_text(after.sku), as_text(after.location))
+        query: tuple[Any, ...]
         if wanted.sku is not None:
             query = ("stock_levels_of_sku", as_text(wanted.sku), location, limit + 1, as_text(wanted.location))
         elif wanted.location is not None:
@@ -80,6 +85,7 @@ class StockAdmin:
         """
         first = (_LAST_ID if before is None else before, limit + 1)
         sku, location = as_text(wanted.sku), as_text(wanted.location)
+        query: tuple[Any, ...]
         if wanted.owner is not None:
             query = ("stock_movements_of_owner", *first, as_text(wanted.owner), sku, location)
         elif sku is not None:
