@@ -85,7 +85,7 @@ async def test_wrong_count_changes_nothing_and_names_each_field(caller):
         (count("moon"), "counts[0].location", "there is no location 'moon'; create it"),
         (count(on_hand=-1), "counts[0].on_hand", "greater than or equal to 0"),
         ({**count(), "counts": count()["counts"] * 2}, "counts[1]", "the level is in counts[0] too; count it once"),
-        ({**count(), "reason": " "}, "reason", "at least 1 character"),
+        ({**count(), "reason": " "}, "reason", "is empty; fill it in"),
         (count("moon")["counts"][0] | {"qty": 1}, "sku", "is not known"),
     ):
         answer = await caller.post("/stock/counts", json=body)

@@ -13,9 +13,8 @@ from orderfleet.api.dependencies import ServicesDependency
 from orderfleet.api.order_input import Unprocessable
 from orderfleet.api.problems import STOCK_REJECTED, error_responses
 from orderfleet.api.schemas import Body, example
-from orderfleet.domain.base import Contract, Int64
+from orderfleet.domain.base import LOCATION_ID, Contract, Int64
 from orderfleet.domain.stock import (
-    LOCATION_ID,
     MAX_PIECES,
     CountResult,
     LevelCount,

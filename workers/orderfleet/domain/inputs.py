@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from orderfleet.domain.base import ORDER_ID, ORDER_NAME, PAYMENT_ID, WORKFLOW_ID, truncate
+from orderfleet.domain.base import LOCATION_ID, ORDER_ID, ORDER_NAME, PAYMENT_ID, WORKFLOW_ID, truncate
 from orderfleet.domain.durations import MAX_DURATION, format_duration
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -149,6 +149,7 @@ _PATTERNS: Final = {
     ORDER_ID: f"has to be 1 to 128 {_ID}",
     ORDER_NAME: f"has to be 1 to 128 {_ID}; or `order-` and these",
     PAYMENT_ID: f"has to be 1 to 200 {_ID}; colons may follow too",
+    LOCATION_ID: f"has to be 1 to 63 {_ID}",
     WORKFLOW_ID: "has to be an order workflow's id: `order-` and the order id",
 }
 
@@ -185,6 +186,8 @@ def validation_message(problem: Mapping[str, Any]) -> str:
             return f"is too long; write {format_duration(MAX_DURATION)} or less"
         case "string_too_long":
             return f"has more than {bounds['max_length']} characters; write less"
+        case "string_too_short" if bounds["min_length"] == 1:
+            return "is empty; fill it in"
         case "string_pattern_mismatch" if bounds.get("pattern") in _PATTERNS:
             return _PATTERNS[bounds["pattern"]]
         case kind if kind in _MESSAGES:

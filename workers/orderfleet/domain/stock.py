@@ -13,10 +13,9 @@ from typing import Annotated, Final, Protocol, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from orderfleet.domain.base import MAX_TEXT_LENGTH, Contract, Int64
+from orderfleet.domain.base import LOCATION_ID, MAX_TEXT_LENGTH, Contract, Int64
 from orderfleet.domain.money import LineId
 
-LOCATION_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 MAX_PIECES: Final = 2**31 - 1
 """Of one level, movement or reservation."""
 

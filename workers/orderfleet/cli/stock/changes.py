@@ -84,7 +84,10 @@ def adjust(
     location: Location,
     *,
     by: Annotated[
-        int, typer.Option("--by", min=-MAX_PIECES, max=MAX_PIECES, metavar="±PIECES", help="How many more, or fewer.")
+        int,
+        typer.Option(
+            "--by", min=-MAX_PIECES, max=MAX_PIECES, metavar="PIECES", help="How many more; with a minus, fewer."
+        ),
     ],
     reason: ReasonOption,
     key: Annotated[
