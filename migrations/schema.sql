@@ -426,10 +426,18 @@ begin
 end;
 $$;
 
-CREATE FUNCTION public.commit_stock(of_owner text, of_key text, lines jsonb, given_actor text) RETURNS jsonb
+CREATE FUNCTION public.commit_stock(of_owner text, of_key text, given_lines jsonb, given_actor text) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
 declare
+    lines       jsonb := (
+        select jsonb_agg(to_jsonb(each))
+        from (
+            select line, sku, location, sum(qty) as qty
+            from jsonb_to_recordset(given_lines) as given (line text, sku text, location text, qty integer)
+            group by line, sku, location
+        ) as each
+    );
     repeated    boolean;
     missing     jsonb;
 begin

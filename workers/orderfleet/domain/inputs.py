@@ -155,6 +155,7 @@ _PATTERNS: Final = {
 
 _MESSAGES: Final = {
     "missing": "is missing; give it",
+    "string_too_short": "is empty; fill it in",
     "string_unicode": "has half of a surrogate pair (\\ud800 to \\udfff), which is no character; leave it out",
     "bool_type": "is neither true nor false",
     "int_parsing": "is not a whole number; write it as a number, such as 2",
@@ -186,11 +187,9 @@ def validation_message(problem: Mapping[str, Any]) -> str:
             return f"is too long; write {format_duration(MAX_DURATION)} or less"
         case "string_too_long":
             return f"has more than {bounds['max_length']} characters; write less"
-        case "string_too_short" if bounds["min_length"] == 1:
-            return "is empty; fill it in"
         case "string_pattern_mismatch" if bounds.get("pattern") in _PATTERNS:
             return _PATTERNS[bounds["pattern"]]
-        case kind if kind in _MESSAGES:
+        case kind if kind in _MESSAGES and bounds.get("min_length", 1) == 1:
             return _MESSAGES[kind]
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}"
