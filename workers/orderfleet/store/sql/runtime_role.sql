@@ -17,7 +17,7 @@ begin
                 'recorded_orders', 'pending_payments', 'schema_migrations',
                 'payment_references', 'payment_authorizations', 'payment_entries', 'payment_intents', 'recorded_payments',
                 'derived_payments', 'payment_discrepancies', 'payment_totals_by_day', 'open_authorizations_by_day',
-                'payment_differences', 'payment_reconciliations',
+                'payment_differences', 'payment_reconciliations', 'unshown_payments',
                 'stock_locations', 'stock_levels', 'stock_owners', 'stock_reservations', 'stock_movements',
                 'stock_availability', 'stock_movements_id_seq'
             )
@@ -29,8 +29,8 @@ begin
     execute format('grant select, insert, update on orders, payments, payment_ids, order_references, shipments to %I', role);
     execute format('grant select, insert, update on payment_authorizations, payment_intents to %I', role);
     execute format('grant select, insert, update on payment_differences, payment_reconciliations to %I', role);
+    execute format('grant select, insert, update, delete on unshown_payments, stock_reservations to %I', role);
     execute format('grant select, insert, update on stock_locations, stock_levels, stock_owners to %I', role);
-    execute format('grant select, insert, update, delete on stock_reservations to %I', role);
     execute format(
         'grant select, insert on events, payment_entries, payment_references, stock_movements to %I', role
     );
