@@ -11,7 +11,6 @@ import pytest
 
 from orderfleet.domain.events import EventKind
 from orderfleet.domain.ledger import EntryKind, EntrySource, PaymentEntry, RefundLine, RefundRequest
-from orderfleet.domain.payment_ports import PaymentFilter
 from orderfleet.domain.payment import (
     Authorization,
     Capture,
@@ -20,6 +19,7 @@ from orderfleet.domain.payment import (
     Refund,
     VoidOutcome,
 )
+from orderfleet.domain.payment_ports import PaymentFilter
 from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.store.erasure import erase, prune
 from orderfleet.store.reads import OrderReads

@@ -11,8 +11,8 @@ from typing import Final
 from orderfleet.domain.errors import StoreUnavailable
 from orderfleet.domain.finance import AuthorizationTotal, DayTotal, ExportedEntry, FinanceReader
 from orderfleet.domain.ledger import PaymentDetail
-from orderfleet.domain.payment_ports import PaymentFilter
 from orderfleet.domain.order import CaptureMode
+from orderfleet.domain.payment_ports import PaymentFilter
 from orderfleet.domain.status import Cursor, PaymentStatus
 from orderfleet.services.deadline import RPC_TIMEOUT, remaining
 from orderfleet.services.orders import OrderService
