@@ -17,6 +17,9 @@ from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
 from orderfleet.operator.conditions import ConditionType
 from support.ledgers import SHIPPED
 
+_REFUND = {"begin_refund", "refund"}
+"""The activities of a refund."""
+
 
 def temporal(context: CheckContext) -> Iterator[Finding]:
     """Each workflow ended as its order."""
@@ -97,8 +100,10 @@ def _status_errors(context: CheckContext, order: Mapping[str, Any], status: Orde
     shown, retries = dict(order.get("status", {})), dict(status.retries)
     if _refunded_before_end(context, status) != status.payment.refunded:
         # Attempts of a later refund are counted in the order store only.
-        retries.pop("refund", None)
-        shown["retries"] = {name: count for name, count in shown.get("retries", {}).items() if name != "refund"} or None
+        retries, seen = (
+            {k: v for k, v in each.items() if k not in _REFUND} for each in (retries, shown.get("retries", {}))
+        )
+        shown["retries"] = seen or None
     tracking = next((one.tracking_number for one in reversed(status.shipments) if one.tracking_number), None)
     expected = {
         "orderId": status.order_id,
