@@ -146,6 +146,16 @@ async def recorded_ids(stack: ProxiedStack, *, unsettled: bool = False) -> list[
     return [row["order_id"] for row in rows]
 
 
+async def recorded_refunds(stack: ProxiedStack) -> dict[str, Decimal]:
+    """Return what is refunded of each order, by order id."""
+    connection = await asyncpg.connect(stack.database_url, timeout=30)
+    try:
+        rows = await connection.fetch("select order_id, refunded, currency from payments")
+    finally:
+        await connection.close()
+    return {row["order_id"]: to_decimal(row["refunded"], row["currency"]) for row in rows}
+
+
 async def workflows(stack: ProxiedStack, *, results: bool = False) -> dict[str, Workflow]:
     """Return all workflows but the orphan sweep; with `results` also the results of order workflows."""
     client = await Client.connect(stack.temporal_address, data_converter=DATA_CONVERTER)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 from chaos.check_context import CheckContext, Finding, requested
 from chaos.evidence import order_workflow
 from chaos.order_plans import OTHER_METHOD, Action, Channel
 from orderfleet.domain.ledger import EntryKind
-from orderfleet.domain.money import to_decimal
 from orderfleet.domain.names import ENDED_LABEL, ORDER_WORKFLOW, REFUND_WORKFLOW, order_id_of, order_workflow_id
 from orderfleet.domain.order import Address
-from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
+from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.operator.conditions import ConditionType
 from support.ledgers import SHIPPED
 
@@ -48,7 +46,7 @@ def kubernetes(context: CheckContext) -> Iterator[Finding]:
         if status is None:
             yield name, "an Order that isn't stored"
         else:
-            yield name, "; ".join([*_status_errors(context, order, status), *_payment_errors(context, order, status)])
+            yield name, "; ".join(_status_errors(context, order, status))
 
 
 def edits(context: CheckContext) -> Iterator[Finding]:
@@ -97,11 +95,16 @@ def _differences(result: OrderStatus, status: OrderStatus) -> str:
 
 
 def _status_errors(context: CheckContext, order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
+    amounts = {name: str(getattr(status.payment, name)) for name in ("amount", "authorized", "captured", "refunded")}
+    payment = {"id": status.payment.id, "currency": status.payment.currency, **amounts}
+    if status.payment.status is not None:
+        payment["status"] = status.payment.status
     shown, retries = dict(order.get("status", {})), dict(status.retries)
-    if _refunded_before_end(context, status) != status.payment.refunded:
-        # Attempts of a later refund are counted in the order store only.
+    if _is_refunded_after_end(context, status):
+        # Attempts of such a refund are counted in the order store only.
         retries, seen = (
-            {k: v for k, v in each.items() if k not in _REFUND} for each in (retries, shown.get("retries", {}))
+            {name: count for name, count in each.items() if name not in _REFUND}
+            for each in (retries, shown.get("retries", {}))
         )
         shown["retries"] = seen or None
     tracking = next((one.tracking_number for one in reversed(status.shipments) if one.tracking_number), None)
@@ -115,6 +118,7 @@ def _status_errors(context: CheckContext, order: Mapping[str, Any], status: Orde
         "ended": True,
         "cancelReason": status.cancel_reason,
         "dispatchFailedReason": status.dispatch_failed_reason,
+        "payment": payment,
         "trackingNumber": tracking,
         "observedGeneration": order["metadata"]["generation"],
         "lastError": status.last_error,
@@ -133,32 +137,14 @@ def _status_errors(context: CheckContext, order: Mapping[str, Any], status: Orde
             yield f"{kind} is {_condition(order, kind)} of an order that is {status.step}"
 
 
-def _payment_errors(context: CheckContext, order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
-    """The differences of the payment. An Order keeps the status that it ended with, so it may lack later refunds."""
-    stored, shown = status.payment, order.get("status", {}).get("payment", {})
-    refunded = Decimal(shown.get("refunded", 0))
-    least = _refunded_before_end(context, status)
-    expected: PaymentStatus | None = stored.status
-    if refunded != stored.refunded:
-        expected = PaymentStatus.PARTIALLY_REFUNDED if refunded else PaymentStatus.CHARGED
-        if not least <= refunded < stored.refunded:
-            yield f"{refunded} are refunded, the order store has {stored.refunded}, {least} of it before the end"
-    amounts = {name: str(getattr(stored, name)) for name in ("amount", "authorized", "captured")}
-    wanted = {"id": stored.id, "currency": stored.currency, "refunded": str(refunded), **amounts}
-    if expected is not None:
-        wanted["status"] = expected
-    if shown != wanted:
-        yield f"payment is {shown}, the order store has {wanted}"
-
-
-def _refunded_before_end(context: CheckContext, status: OrderStatus) -> Decimal:
+def _is_refunded_after_end(context: CheckContext, status: OrderStatus) -> bool:
     payment = context.evidence.payments.get(status.payment.id)
-    amounts = (
-        entry.amount
+    return any(
+        entry.kind is EntryKind.REFUNDED
+        and status.completed_at
+        and (entry.recorded_at or entry.at) > status.completed_at
         for entry in (() if payment is None else payment.entries)
-        if entry.kind is EntryKind.REFUNDED and (entry.recorded_at or entry.at) <= (status.completed_at or entry.at)
     )
-    return to_decimal(sum(amounts), status.payment.currency)
 
 
 def _is_paid_otherwise(context: CheckContext, spec: Mapping[str, Any], status: OrderStatus) -> bool:

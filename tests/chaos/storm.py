@@ -12,11 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from chaos.client_logs import ClientLog
 from chaos.clients import Clients, start_clients
-from chaos.evidence import Evidence, gather, recorded_ids, resources, workflows
+from chaos.evidence import Evidence, gather, recorded_ids, recorded_refunds, resources, workflows
 from chaos.order_plans import Action, OrderPlan, order_plans
 from chaos.proxied_stack import ProxiedStack, proxied_stack
 from chaos.schedule import Fault, FaultGroup, fault_groups
@@ -231,14 +232,16 @@ async def _settle(stack: ProxiedStack, limit: float) -> dict[str, list[str]]:
 
 
 async def _unsettled(stack: ProxiedStack) -> dict[str, list[str]]:
-    orders_in_kubernetes = await resources(stack)
+    orders_in_kubernetes, refunds = await resources(stack), await recorded_refunds(stack)
     left = {
         "order store": await recorded_ids(stack, unsettled=True),
         "temporal": [name for name, found in (await workflows(stack)).items() if found.status == "RUNNING"],
         "kubernetes": [
             name
             for name, order in orders_in_kubernetes.items()
-            if order["metadata"].get("finalizers") or ENDED_LABEL not in order["metadata"].get("labels", {})
+            if order["metadata"].get("finalizers")
+            or ENDED_LABEL not in order["metadata"].get("labels", {})
+            or Decimal(order["status"].get("payment", {}).get("refunded", 0)) != refunds.get(name, 0)
         ],
     }
     return {where: names for where, names in left.items() if names}

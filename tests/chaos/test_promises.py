@@ -16,22 +16,18 @@ from chaos.order_plans import Action
 from chaos.payment_violations import ANSWERED, EDITS, KUBERNETES_STATUS, MONEY, PAYMENT_VIOLATIONS
 from chaos.promises import PROMISES, promises
 from chaos.valid_evidence import (
-    AMOUNT_REFUND,
     CANCELED,
     CAPTURED,
     DECLARED,
     DELETED,
     FAILED,
-    LATER,
     NOW,
     SHIPPED,
     entry,
-    intent,
     parcel,
     valid_evidence,
 )
 from orderfleet.domain.events import EventKind, RecordedEvent
-from orderfleet.domain.ledger import EntryKind
 from orderfleet.domain.names import ORDER_WORKFLOW, REFUND_WORKFLOW, order_workflow_id, refund_workflow_id
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
@@ -236,31 +232,6 @@ def test_rejected_edit_is_no_violation() -> None:
     found.resources[DECLARED]["spec"].update(cancel=True)  # type: ignore[attr-defined]
     _condition(DECLARED, "SpecApplied", "False")(found)
     assert not [str(checked) for checked in promises(found) if checked.broken]
-
-
-def _refund_after_end(found: Any, shown: str) -> None:
-    """Refund a part of an order whose Order has ended, and show an amount in its status."""
-    key = f"pay-{DECLARED}/refund/{AMOUNT_REFUND.refund_id}/1"
-    made = entry("refund", DECLARED, key=key, amount=AMOUNT_REFUND.value)
-    payment = found.payments[f"pay-{DECLARED}"]
-    refunded = payment.entries[0].model_copy(
-        update={"kind": EntryKind.REFUNDED, "key": key, "amount": 450, "recorded_at": LATER}
-    )
-    changes = {"status": PaymentStatus.PARTIALLY_REFUNDED, "refunded": 450, "intents": (intent(made),)}
-    found.payments[f"pay-{DECLARED}"] = payment.model_copy(update=changes | {"entries": (*payment.entries, refunded)})
-    view = found.orders[DECLARED].status.payment.model_copy(
-        update={"status": PaymentStatus.PARTIALLY_REFUNDED, "refunded": AMOUNT_REFUND.value}
-    )
-    _change_status(DECLARED, payment=view)(found)
-    found.resources[DECLARED]["status"]["payment"].update(refunded=shown)
-
-
-@pytest.mark.parametrize(("shown", "is_kept"), [("0.00", True), ("4.50", False), ("1.00", False)])
-def test_refund_after_the_end_may_be_missing_in_kubernetes(shown: str, is_kept: bool) -> None:
-    found = valid_evidence()
-    _refund_after_end(found, shown)
-    broken = [checked.text for checked in promises(found) if checked.broken]
-    assert any(text.startswith(KUBERNETES_STATUS) for text in broken) is not is_kept
 
 
 def test_rejected_and_repeated_refund_of_a_running_order_may_have_moved_money() -> None:
