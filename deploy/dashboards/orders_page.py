@@ -239,5 +239,22 @@ PAGE = Page(
                 ),
             ],
         ),
+        Row(
+            "Stock",
+            [
+                Panel(
+                    "Sold out",
+                    "short",
+                    "SKUs at one location without a free piece; `short`: fewer are on hand than reserved.",
+                    [Query("max by (state) (orderfleet_stock_levels)", "{{state}}")],
+                ),
+                Panel(
+                    "Oldest expired reservation",
+                    "s",
+                    "Its pieces are free already; maintenance removes its row.",
+                    [Query("max(orderfleet_stock_expired_reservation_oldest_seconds)", "age")],
+                ),
+            ],
+        ),
     ],
 )
