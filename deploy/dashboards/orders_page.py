@@ -188,7 +188,7 @@ PAGE = Page(
                 Panel(
                     "Refunds",
                     "ops",
-                    "Refunds that began, were made, failed at the payment provider, or were refused as more than is left, per second.",
+                    "Refunds that began, were made, failed, or were refused as more than is left, per second.",
                     [Query(rate("orderfleet_refunds_total", "result"), "{{result}}")],
                     "OrderfleetRefundStuck",
                 ),
