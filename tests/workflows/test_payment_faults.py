@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import pytest
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from orderfleet.domain import names
@@ -140,13 +139,13 @@ async def start_partial_refund(env: WorkflowTestEnv, order: OrderInput) -> None:
 
 async def finish(env: WorkflowTestEnv, call: Call, order: OrderInput) -> None:
     """Wait for the end of the order and of its refund."""
-    with suppress(WorkflowFailureError):
-        await env.handle(order.order_id).result()
+    workflows = [names.order_workflow_id(order.order_id)]
     refund_id = {"refund": names.ORDER_REFUND, "partial-refund": PARTIAL_REFUND_ID}.get(call.name)
     if refund_id is not None:
-        workflow_id = names.refund_workflow_id(order.payment_id, refund_id=refund_id)
-        refund: WorkflowHandle[Any, Any] = env.temporal.get_workflow_handle(workflow_id)
-        await refund.result()
+        workflows.append(names.refund_workflow_id(order.payment_id, refund_id=refund_id))
+    for workflow_id in workflows:
+        handle = env.temporal.get_workflow_handle(workflow_id)
+        await eventually(handle.describe, lambda described: described.close_time is not None)
 
 
 async def check(env: WorkflowTestEnv, call: Call, order: OrderInput, end: End) -> None:
@@ -202,6 +201,8 @@ async def test_call_of_a_provider_that_is_away_for_an_hour_moves_money_once(
         await left.wait()
     await time_skipping_env.sleep(timedelta(hours=1))
     provider.away = False
+    # Longer than the longest gap between two attempts.
+    await time_skipping_env.sleep(timedelta(hours=2))
     await finish(skipping_env, call, order)
     given_up = RETURNED if acted and call.name == "charge" else call.given_up
     await check(skipping_env, call, order, given_up or call.end)
