@@ -154,7 +154,7 @@ class Run:
 
 @contextmanager
 def fork_server(folder: Path, workers: int = 2, **environment: str) -> Iterator[ForkServer]:
-    """Yield workers, so many of each kind, with additional environment variables."""
+    """Yield that number of workers of each kind, with additional environment variables."""
     made = ForkServer({**environment, "ORDERFLEET_HEALTH_PORT": "0", "ORDERFLEET_DRAIN_TIMEOUT": "2s"}, folder)
     try:
         for kind in ("orders", "shipping"):

@@ -100,7 +100,7 @@ def disagreements(sources: PaymentSources, refunded: Decimal = NOTHING) -> list[
 
     Args:
         sources: of the payment.
-        refunded: what clients were told to be refunded of a shipped order.
+        refunded: what the customer of a shipped order was refunded.
     """
     return [
         *_repeated(sources.book),

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from temporalio import activity
+
 from orderfleet.domain.errors import BookingVoided, ProviderUnavailable
 from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
@@ -83,8 +85,8 @@ class ScriptedPayments:
         self.refunds: Counter[str] = Counter()
         self.voided: set[str] = set()
         """Keys of voided charges and authorizations; a test may add others. The first one of a payment has its id."""
-        self.away = False
-        """Whether no call is answered."""
+        self.unavailable_until: datetime | None = None
+        """Attempts that Temporal starts earlier get no answer."""
         self.search_lags = False
         """Whether a look-up does not find what the books have."""
         self._provider = ForgetfulPayments()
@@ -142,8 +144,8 @@ class ScriptedPayments:
     @asynccontextmanager
     async def _scripted(self, script: Script, payment: PaymentIntent | None) -> AsyncIterator[None]:
         """Run the script before and after a call; a payment that was voided is rejected."""
-        if self.away:
-            raise ProviderUnavailable("away")
+        if self.unavailable_until is not None and activity.info().started_time < self.unavailable_until:
+            raise ProviderUnavailable("closed")
         await script.begin()
         if payment is not None and payment.key in self.voided:
             await self._provider.void(payment)

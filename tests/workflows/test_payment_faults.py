@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import pytest
+from temporalio import activity
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
@@ -66,7 +67,7 @@ class Call:
     terms: PaymentTerms = IMMEDIATE
     lead: Lead = _straight
     given_up: End | None = None
-    """End of an order that does not wait for a provider that is away; None waits."""
+    """End of an order that does not wait for an unavailable provider; None waits."""
 
     @property
     def refunded(self) -> Decimal:
@@ -183,26 +184,24 @@ async def test_call_whose_answer_is_lost_and_whose_key_is_forgotten_moves_money_
 
 @pytest.mark.parametrize("acted", [False, True], ids=["before-it-acts", "after-it-acted"])
 @each_call
-async def test_call_of_a_provider_that_is_away_for_an_hour_moves_money_once(
+async def test_call_of_a_provider_that_is_unavailable_for_an_hour_moves_money_once(
     skipping_env: WorkflowTestEnv, time_skipping_env: WorkflowEnvironment, call: Call, acted: bool
 ) -> None:
     provider, left = skipping_env.provider, asyncio.Event()
 
     async def leave() -> None:
-        provider.away = True
+        provider.unavailable_until = activity.info().started_time + timedelta(hours=1)
         left.set()
-        raise ProviderUnavailable("away")
+        raise ProviderUnavailable("closed")
 
     script = call.script(provider)
     (script.after if acted else script.before).append(leave)
-    order = order_of(skipping_env, call, f"away-{acted}".lower())
+    order = order_of(skipping_env, call, f"unavailable-{acted}".lower())
     await begin(skipping_env, call, order)
     async with asyncio.timeout(60):
         await left.wait()
-    await time_skipping_env.sleep(timedelta(hours=1))
-    provider.away = False
-    # Longer than the longest gap between two attempts.
-    await time_skipping_env.sleep(timedelta(hours=2))
+    # An hour, and the longest gap between two attempts.
+    await time_skipping_env.sleep(timedelta(hours=3))
     await finish(skipping_env, call, order)
     given_up = RETURNED if acted and call.name == "charge" else call.given_up
     await check(skipping_env, call, order, given_up or call.end)
@@ -240,7 +239,7 @@ async def counting_env(temporal_client: Client, postgres_url: str, task_queues: 
 async def test_call_that_two_workers_make_at_once_moves_money_once(
     counting_env: WorkflowTestEnv, call: Call, acted: bool
 ) -> None:
-    """The first attempt is blocked, and goes on after the second one has done everything."""
+    """The first attempt is blocked, and continues after the second one has done everything."""
     gate, script = Gate(), call.script(counting_env.provider)
     (script.after if acted else script.before).append(gate)
     hasty = StepPolicy(attempt_timeout="500ms", attempts=20, initial_interval="10ms", maximum_interval="20ms")
