@@ -1,8 +1,9 @@
 -- Tables and indexes: orders, their payments and shipments, and their audit events.
 --
--- Every transaction locks rows in the order payments, orders, payment_ids, order_references, shipments, events, unshown_payments, so no two
--- of them deadlock. Authorizations, entries and intents of a payment are written under the lock of its row. Workers, operator and API write only through the statements in orderfleet/store/sql, each of which can be
--- repeated safely.
+-- Every transaction locks rows in the order stock (see 0011_create_stock.sql), payments, orders, payment_ids,
+-- order_references, shipments, events, unshown_payments, so no two of them deadlock. Authorizations, entries and intents of
+-- a payment are written under the lock of its row. Workers, operator and API write only through the statements in
+-- orderfleet/store/sql, each of which can be repeated safely.
 
 -- Orders.
 

@@ -1,3 +1,36 @@
+CREATE TYPE public.stock_changes AS (
+	sku text,
+	location text,
+	pieces bigint
+);
+
+CREATE TYPE public.stock_places AS (
+	sku text,
+	location text
+);
+
+CREATE FUNCTION public.add_movements(of_kind text, lines jsonb, sign integer, of_owner text, of_key text, given_reason text, given_actor text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m       record;
+    after   bigint;
+begin
+    for m in
+        select coalesce(line, '') as line, sku, location, sum(qty) * sign as qty
+        from jsonb_to_recordset(lines) as given (line text, sku text, location text, qty bigint)
+        group by 1, sku, location
+        order by sku, location, 1
+    loop
+        update stock_levels set on_hand = on_hand + m.qty, updated_at = clock_timestamp()
+        where sku = m.sku and location = m.location
+        returning on_hand into strict after;
+        insert into stock_movements (sku, location, kind, qty, on_hand, reason, actor, owner, line, key)
+        values (m.sku, m.location, of_kind, m.qty, after, given_reason, given_actor, of_owner, m.line, of_key);
+    end loop;
+end;
+$$;
+
 CREATE TABLE public.payments (
     payment_id text NOT NULL,
     order_id text NOT NULL,
@@ -44,6 +77,33 @@ begin
         nullif(of_reference, ''), suffix = '', happened_at)
     on conflict (payment_id, kind, key) do nothing;
     return found;
+end;
+$$;
+
+CREATE FUNCTION public.adjust_stock(of_sku text, of_location text, pieces bigint, given_reason text, given_actor text, of_key text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    lines       jsonb := jsonb_build_array(jsonb_build_object('sku', of_sku, 'location', of_location, 'qty', pieces));
+    nowhere     jsonb := unknown_locations(lines);
+    repeated    boolean;
+    l           stock_levels;
+begin
+    if nowhere is not null then
+        return jsonb_build_object('outcome', 'unknown_location', 'locations', nowhere);
+    end if;
+    perform ensure_stock_levels(lines);
+    select * into strict l from stock_levels where sku = of_sku and location = of_location;
+    repeated := is_same_movement(of_key, 'adjusted', '', lines, 1);
+    if repeated is not null then
+        return jsonb_build_object('outcome', case when repeated then 'applied' else 'key_conflict' end,
+            'on_hand', l.on_hand, 'reserved', l.reserved);
+    end if;
+    if pieces < 0 and l.on_hand + pieces < l.reserved then
+        return jsonb_build_object('outcome', 'conflict', 'on_hand', l.on_hand, 'reserved', l.reserved);
+    end if;
+    perform add_movements('adjusted', lines, 1, '', of_key, given_reason, given_actor);
+    return jsonb_build_object('outcome', 'applied', 'on_hand', l.on_hand + pieces, 'reserved', l.reserved);
 end;
 $$;
 
@@ -366,6 +426,54 @@ begin
 end;
 $$;
 
+CREATE FUNCTION public.commit_stock(of_owner text, of_key text, given_lines jsonb, given_actor text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    lines       jsonb := (
+        select jsonb_agg(to_jsonb(each))
+        from (
+            select line, sku, location, sum(qty) as qty
+            from jsonb_to_recordset(given_lines) as given (line text, sku text, location text, qty integer)
+            group by line, sku, location
+        ) as each
+    );
+    repeated    boolean;
+    missing     jsonb;
+begin
+    perform lock_stock_owners(array[of_owner]);
+    repeated := is_same_movement(of_key, 'committed', of_owner, lines, -1);
+    if repeated is not null then
+        return jsonb_build_object('outcome', case when repeated then 'applied' else 'key_conflict' end);
+    end if;
+    perform lock_stock_levels(array_agg(sku), array_agg(location))
+    from jsonb_to_recordset(lines) as given (sku text, location text);
+    perform from stock_reservations where owner = of_owner order by sku, location, owner, line for update;
+    select jsonb_agg(jsonb_build_object(
+        'line', w.line, 'sku', w.sku, 'location', w.location, 'wanted', w.qty,
+        'available', coalesce(r.qty - r.committed, 0)))
+    into missing
+    from jsonb_to_recordset(lines) as w (line text, sku text, location text, qty integer)
+    left join stock_reservations as r
+        on (r.owner, r.line, r.sku, r.location) = (of_owner, w.line, w.sku, w.location)
+    where r.owner is null or r.qty - r.committed < w.qty;
+    if missing is not null then
+        return jsonb_build_object('outcome', 'conflict', 'missing', missing);
+    end if;
+    update stock_reservations as r set
+        committed = r.committed + w.qty,
+        state = case when r.committed + w.qty = r.qty then 'committed' else r.state end,
+        past_gate = r.past_gate and r.committed + w.qty < r.qty,
+        expires_at = case when r.committed + w.qty < r.qty then r.expires_at end
+    from jsonb_to_recordset(lines) as w (line text, sku text, location text, qty integer)
+    where (r.owner, r.line, r.sku, r.location) = (of_owner, w.line, w.sku, w.location);
+    perform reserve_pieces(array_agg(row(sku, location, -qty)::stock_changes))
+    from jsonb_to_recordset(lines) as given (sku text, location text, qty integer);
+    perform add_movements('committed', lines, -1, of_owner, of_key, '', given_actor);
+    return '{"outcome": "applied"}';
+end;
+$$;
+
 CREATE FUNCTION public.count_open_authorizations() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -396,6 +504,63 @@ begin
 end;
 $$;
 
+CREATE FUNCTION public.count_stock(counts jsonb, given_reason text, given_actor text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    nowhere jsonb := unknown_locations(counts);
+    known   bigint;
+    changed jsonb;
+    lost    jsonb;
+begin
+    if nowhere is not null then
+        return jsonb_build_object('outcome', 'unknown_location', 'locations', nowhere);
+    end if;
+    select count(*) into known
+    from jsonb_to_recordset(counts) as given (sku text, location text) join stock_levels using (sku, location);
+    perform ensure_stock_levels(counts);
+    select coalesce(jsonb_agg(
+        jsonb_build_object('sku', sku, 'location', location, 'qty', given.on_hand - l.on_hand)), '[]')
+    into changed
+    from jsonb_to_recordset(counts) as given (sku text, location text, on_hand bigint)
+    join stock_levels as l using (sku, location)
+    where given.on_hand <> l.on_hand;
+    perform add_movements('counted', changed, 1, '', null, given_reason, given_actor);
+
+    perform from stock_reservations as r
+    where r.state <> 'committed' and (r.sku, r.location) in (
+        select sku, location from jsonb_to_recordset(changed) as given (sku text, location text)
+        join stock_levels as l using (sku, location) where l.short)
+    order by r.sku, r.location, r.owner, r.line
+    for update;
+    with victim as (
+        select r.owner, r.line, r.sku, r.location, r.state, r.qty - r.committed as pieces, l.reserved - l.on_hand as excess,
+            sum(r.qty - r.committed) over (
+                partition by r.sku, r.location order by r.state <> 'held', r.created_at desc, r.owner desc, r.line desc
+            ) as upto
+        from jsonb_to_recordset(changed) as given (sku text, location text)
+        join stock_levels as l using (sku, location)
+        join stock_reservations as r using (sku, location)
+        where l.short and r.state <> 'committed' and not r.past_gate and r.qty > r.committed
+    ), loss as (
+        select *, least(pieces, excess - (upto - pieces))::integer as takes from victim where upto - pieces < excess
+    ), taken as (
+        update stock_reservations as r set qty = r.qty - t.takes, taken = r.taken + t.takes
+        from loss as t
+        where (r.owner, r.line, r.sku, r.location) = (t.owner, t.line, t.sku, t.location)
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'owner', owner, 'line', line, 'sku', sku, 'location', location, 'qty', takes, 'state', state
+    ) order by owner, line, sku, location), '[]')
+    into lost
+    from loss;
+    perform reserve_pieces(array_agg(row(sku, location, -qty)::stock_changes))
+    from jsonb_to_recordset(lost) as given (sku text, location text, qty integer);
+    return jsonb_build_object('outcome', 'applied', 'created', jsonb_array_length(counts) - known,
+        'changed', jsonb_array_length(changed), 'lost', lost);
+end;
+$$;
+
 CREATE FUNCTION public.create_events_partition(of_month date) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -421,6 +586,93 @@ begin
         'alter table events attach partition %I for values from (%L) to (%L)', name, of_month, of_month + interval '1 month'
     );
     perform make_append_only(name);
+end;
+$$;
+
+CREATE FUNCTION public.declare_reservation(request jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    o           stock_owners;
+    at          timestamptz := clock_timestamp();
+    declared    text;
+    new_number  bigint;
+    c           record;
+    former      stock_reservations;
+    free        bigint;
+    missing     jsonb := '[]';
+    changes     stock_changes[] := '{}';
+begin
+    select * into strict o from stock_owners where owner = request ->> 'owner';
+    select coalesce(md5(string_agg(each::text, ',' order by each ->> 'line', each ->> 'sku', each ->> 'location')), '')
+    into declared
+    from jsonb_array_elements(request -> 'lines') as each;
+    -- Without a revision, it follows the present one: a release by what does not know it.
+    new_number := coalesce((request ->> 'revision')::bigint, o.revision + (o.content <> declared)::integer);
+    if new_number < o.revision or new_number = o.revision and o.content <> declared then
+        return jsonb_build_object('outcome', 'outdated', 'revision', o.revision);
+    end if;
+
+    -- By level. Pieces that are dispatched stay.
+    for c in
+        select sku, location, sum(greatest(coalesce(w.qty, 0), coalesce(r.committed, 0)) - coalesce(r.qty, 0)) as pieces,
+            sum(coalesce(r.qty - r.committed, 0)) as own
+        from jsonb_to_recordset(request -> 'lines') as w (line text, sku text, location text, qty integer)
+        full join (select * from stock_reservations where owner = o.owner) as r using (line, sku, location)
+        group by sku, location
+    loop
+        changes := array_append(changes, row(c.sku, c.location, c.pieces)::stock_changes);
+        continue when c.pieces <= 0;
+        select greatest(0, l.on_hand - l.reserved) into free
+        from stock_levels as l join stock_locations as p on p.location = l.location
+        where l.sku = c.sku and l.location = c.location and p.active;
+        if c.pieces > coalesce(free, 0) then
+            missing := missing || jsonb_build_object(
+                'sku', c.sku, 'location', c.location, 'wanted', c.own + c.pieces, 'available', c.own + coalesce(free, 0));
+        end if;
+    end loop;
+    if missing <> '[]' then
+        return jsonb_build_object('outcome', 'conflict', 'revision', o.revision, 'missing', missing);
+    end if;
+
+    for former in select * from stock_reservations where owner = o.owner loop
+        continue when exists (
+            select from jsonb_to_recordset(request -> 'lines') as w (line text, sku text, location text)
+            where (w.line, w.sku, w.location) = (former.line, former.sku, former.location)
+        );
+        if former.committed = 0 then
+            delete from stock_reservations
+            where owner = former.owner and line = former.line and sku = former.sku and location = former.location;
+        else
+            update stock_reservations
+            set qty = committed, taken = 0, state = 'committed', past_gate = false, expires_at = null
+            where owner = former.owner and line = former.line and sku = former.sku and location = former.location;
+        end if;
+    end loop;
+    insert into stock_reservations as r (owner, line, sku, location, qty, state, expires_at, created_at)
+    select o.owner, line, sku, location, qty,
+        case when (request ->> 'confirm')::boolean then 'confirmed' else 'held' end,
+        case when not (request ->> 'confirm')::boolean
+            then at + (request ->> 'seconds')::float8 * interval '1 second' end,
+        at
+    from jsonb_to_recordset(request -> 'lines') as w (line text, sku text, location text, qty integer)
+    on conflict (owner, line, sku, location) do update set
+        qty = greatest(excluded.qty, r.committed),
+        taken = 0,
+        state = case
+            when excluded.qty <= r.committed then 'committed' when r.state = 'confirmed' then r.state
+            else excluded.state
+        end,
+        past_gate = r.past_gate and excluded.qty > r.committed,
+        expires_at = case
+            when excluded.qty > r.committed and r.state <> 'confirmed' and excluded.state = 'held'
+            then greatest(r.expires_at, excluded.expires_at)
+        end;
+    perform reserve_pieces(changes);
+    if (new_number, declared) is distinct from (o.revision, o.content) then
+        update stock_owners set revision = new_number, content = declared, updated_at = at where owner = o.owner;
+    end if;
+    return jsonb_build_object('outcome', 'applied', 'revision', new_number);
 end;
 $$;
 
@@ -493,6 +745,16 @@ CREATE FUNCTION public.ended_by(before public.payments, after public.payments, r
         'decided', before.status <> after.status
             and before.status not in ('REFUNDING', 'PARTIALLY_REFUNDED', 'REFUNDED'),
         'refund', case when refund_before <> refund_after then nullif(refund_after, 'open') end)
+$$;
+
+CREATE FUNCTION public.ensure_stock_levels(lines jsonb) RETURNS void
+    LANGUAGE sql
+    AS $$
+    insert into stock_levels (sku, location)
+    select distinct sku, location from jsonb_to_recordset(lines) as given (sku text, location text) order by sku, location
+    on conflict do nothing;
+    select lock_stock_levels(array_agg(sku), array_agg(location))
+    from jsonb_to_recordset(lines) as given (sku text, location text);
 $$;
 
 CREATE FUNCTION public.fence_payment(of_payment text, of_order text, given jsonb) RETURNS jsonb
@@ -753,6 +1015,75 @@ CREATE FUNCTION public.is_same_event(kind text, detail jsonb, other_kind text, o
         and detail - '{error,times,waited_seconds}'::text[] = other_detail - '{error,times,waited_seconds}'::text[]
 $$;
 
+CREATE FUNCTION public.is_same_movement(of_key text, of_kind text, of_owner text, lines jsonb, sign integer) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select case when count(m.id) > 0 then bool_and(coalesce(m.qty = w.qty and m.owner = of_owner, false)) end
+    from (select * from stock_movements where key = of_key and kind = of_kind) as m
+    full join (
+        select coalesce(line, '') as line, sku, location, sum(qty) * sign as qty
+        from jsonb_to_recordset(lines) as given (line text, sku text, location text, qty bigint)
+        group by 1, sku, location
+    ) as w using (line, sku, location)
+$$;
+
+CREATE FUNCTION public.lock_stock_levels(skus text[], locations text[]) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+declare
+    levels  stock_places[] := array(
+        select row(sku, location)::stock_places
+        from (select distinct sku, location from unnest(skus, locations) as given (sku, location)) as each
+        order by sku collate "C", location collate "C"
+    );
+    l       stock_places;
+    at      timestamptz;
+    part    integer;
+    removed integer := 0;
+begin
+    foreach l in array levels loop
+        perform from stock_levels where sku = l.sku and location = l.location for no key update;
+    end loop;
+    at := clock_timestamp();
+    foreach l in array levels loop
+        continue when not exists (
+            select from stock_reservations
+            where sku = l.sku and location = l.location and state = 'held' and expires_at <= at
+        );
+        with expired as materialized (
+            select owner, line, sku, location, qty - committed as pieces, committed
+            from stock_reservations
+            where sku = l.sku and location = l.location and state = 'held' and expires_at <= at
+            order by owner, line
+            for update
+        ), gone as (
+            delete from stock_reservations as r using expired as e
+            where (r.owner, r.line, r.sku, r.location) = (e.owner, e.line, e.sku, e.location) and e.committed = 0
+        ), kept as (
+            update stock_reservations as r set qty = r.committed, taken = 0, state = 'committed', expires_at = null
+            from expired as e
+            where (r.owner, r.line, r.sku, r.location) = (e.owner, e.line, e.sku, e.location) and e.committed > 0
+        ), freed as (
+            update stock_levels set reserved = reserved - (select sum(pieces) from expired)
+            where sku = l.sku and location = l.location
+        )
+        select count(*) into part from expired;
+        removed := removed + part;
+    end loop;
+    return removed;
+end;
+$$;
+
+CREATE FUNCTION public.lock_stock_owners(owners text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into stock_owners (owner) select distinct each from unnest(owners) as each order by each
+    on conflict do nothing;
+    perform from stock_owners where owner = any(owners) order by owner for no key update;
+end;
+$$;
+
 CREATE FUNCTION public.make_append_only(table_name text) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -761,6 +1092,28 @@ begin
         'create trigger events_append_only before update or delete or truncate on %I'
         ' for each statement execute function reject_change()', table_name
     );
+end;
+$$;
+
+CREATE FUNCTION public.pass_stock_gate(of_owner text, lines jsonb, passed boolean) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform lock_stock_owners(array[of_owner]);
+    perform from stock_reservations where owner = of_owner order by sku, location, owner, line for update;
+    if passed and exists (
+        select from jsonb_to_recordset(lines) as w (line text, sku text, location text, qty integer)
+        left join stock_reservations as r
+            on (r.owner, r.line, r.sku, r.location) = (of_owner, w.line, w.sku, w.location) and r.state = 'confirmed'
+        where r.owner is null or r.qty - r.committed < w.qty
+    ) then
+        return false;
+    end if;
+    update stock_reservations as r set past_gate = passed
+    from jsonb_to_recordset(lines) as w (line text, sku text, location text, qty integer)
+    where (r.owner, r.line, r.sku, r.location) = (of_owner, w.line, w.sku, w.location)
+        and r.state = 'confirmed' and r.past_gate <> passed;
+    return true;
 end;
 $$;
 
@@ -1046,6 +1399,80 @@ begin
 end;
 $$;
 
+CREATE FUNCTION public.remove_expired_stock(most integer) RETURNS integer
+    LANGUAGE sql
+    AS $$
+    select lock_stock_levels(array_agg(sku), array_agg(location))
+    from (
+        select distinct sku, location
+        from (
+            select sku, location from stock_reservations
+            where state = 'held' and expires_at <= statement_timestamp()
+            order by expires_at limit most
+        ) as expired
+    ) as level
+$$;
+
+CREATE FUNCTION public.reserve_pieces(changes public.stock_changes[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    c stock_changes;
+begin
+    foreach c in array coalesce(changes, '{}') loop
+        update stock_levels set reserved = reserved + c.pieces, updated_at = clock_timestamp()
+        where sku = c.sku and location = c.location and c.pieces <> 0;
+    end loop;
+end;
+$$;
+
+CREATE FUNCTION public.reserve_stock(requests jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    owners      text[] := array(select each ->> 'owner' from jsonb_array_elements(requests) as each);
+    skus        text[];
+    locations   text[];
+    request     jsonb;
+    answers     jsonb[] := '{}';
+begin
+    perform lock_stock_owners(owners);
+    select array_agg(sku), array_agg(location) into skus, locations
+    from (
+        select line ->> 'sku' as sku, line ->> 'location' as location
+        from jsonb_array_elements(requests) as each
+        cross join jsonb_array_elements(each -> 'lines') as line
+        union
+        select sku, location from stock_reservations where owner = any(owners)
+    ) as level;
+    perform lock_stock_levels(skus, locations);
+    for request in select * from jsonb_array_elements(requests) loop
+        answers := array_append(answers, declare_reservation(request));
+    end loop;
+    return to_jsonb(answers);
+end;
+$$;
+
+CREATE FUNCTION public.restock_stock(of_owner text, of_key text, lines jsonb, given_reason text, given_actor text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    nowhere     jsonb := unknown_locations(lines);
+    repeated    boolean;
+begin
+    if nowhere is not null then
+        return jsonb_build_object('outcome', 'unknown_location', 'locations', nowhere);
+    end if;
+    perform ensure_stock_levels(lines);
+    repeated := is_same_movement(of_key, 'restocked', of_owner, lines, 1);
+    if repeated is not null then
+        return jsonb_build_object('outcome', case when repeated then 'applied' else 'key_conflict' end);
+    end if;
+    perform add_movements('restocked', lines, 1, of_owner, of_key, given_reason, given_actor);
+    return '{"outcome": "applied"}';
+end;
+$$;
+
 CREATE FUNCTION public.set_order_version() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1105,6 +1532,14 @@ begin
     end if;
     return new;
 end;
+$$;
+
+CREATE FUNCTION public.unknown_locations(lines jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    select jsonb_agg(distinct location)
+    from jsonb_to_recordset(lines) as given (location text)
+    where not exists (select from stock_locations as l where l.location = given.location)
 $$;
 
 CREATE TABLE public.payment_entries (
@@ -1453,6 +1888,95 @@ CREATE TABLE public.schema_migrations (
     oldest integer
 );
 
+CREATE TABLE public.stock_levels (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    on_hand bigint DEFAULT 0 NOT NULL,
+    reserved bigint DEFAULT 0 NOT NULL,
+    sold_out boolean GENERATED ALWAYS AS ((on_hand <= reserved)) STORED,
+    short boolean GENERATED ALWAYS AS ((on_hand < reserved)) STORED,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT stock_levels_reserved_check CHECK ((reserved >= 0))
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.stock_locations (
+    location text NOT NULL COLLATE pg_catalog."C",
+    name text DEFAULT ''::text NOT NULL,
+    priority integer DEFAULT 100 NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+CREATE TABLE public.stock_reservations (
+    owner text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    qty integer NOT NULL,
+    committed integer DEFAULT 0 NOT NULL,
+    taken integer DEFAULT 0 NOT NULL,
+    state text NOT NULL,
+    past_gate boolean DEFAULT false NOT NULL,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT stock_reservations_check CHECK ((qty >= committed)),
+    CONSTRAINT stock_reservations_check1 CHECK (((expires_at IS NULL) = (state <> 'held'::text))),
+    CONSTRAINT stock_reservations_committed_check CHECK ((committed >= 0)),
+    CONSTRAINT stock_reservations_state_check CHECK ((state = ANY (ARRAY['held'::text, 'confirmed'::text, 'committed'::text]))),
+    CONSTRAINT stock_reservations_taken_check CHECK ((taken >= 0))
+)
+WITH (fillfactor='80');
+
+CREATE VIEW public.stock_availability AS
+ SELECT l.sku,
+    l.location,
+    p.name,
+    p.priority,
+    p.active,
+    l.on_hand,
+    (l.reserved - e.pieces) AS reserved,
+    ((l.on_hand - l.reserved) + e.pieces) AS available,
+    l.updated_at
+   FROM ((public.stock_levels l
+     JOIN public.stock_locations p ON ((p.location = l.location)))
+     CROSS JOIN LATERAL ( SELECT COALESCE(sum((r.qty - r.committed)), (0)::bigint) AS pieces
+           FROM public.stock_reservations r
+          WHERE ((r.sku = l.sku) AND (r.location = l.location) AND (r.state = 'held'::text) AND (r.expires_at <= statement_timestamp()))) e);
+
+CREATE TABLE public.stock_movements (
+    id bigint NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    qty bigint NOT NULL,
+    on_hand bigint NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    actor text NOT NULL,
+    owner text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    line text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    key text,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT stock_movements_kind_check CHECK ((kind = ANY (ARRAY['counted'::text, 'adjusted'::text, 'committed'::text, 'restocked'::text])))
+);
+
+ALTER TABLE public.stock_movements ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.stock_movements_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.stock_owners (
+    owner text NOT NULL COLLATE pg_catalog."C",
+    revision bigint DEFAULT 0 NOT NULL,
+    content text DEFAULT ''::text NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE TABLE public.unshown_payments (
     order_id text NOT NULL,
     version bigint NOT NULL,
@@ -1510,6 +2034,21 @@ ALTER TABLE ONLY public.shipments
 ALTER TABLE ONLY public.shipments
     ADD CONSTRAINT shipments_pkey PRIMARY KEY (shipment_id);
 
+ALTER TABLE ONLY public.stock_levels
+    ADD CONSTRAINT stock_levels_pkey PRIMARY KEY (sku, location);
+
+ALTER TABLE ONLY public.stock_locations
+    ADD CONSTRAINT stock_locations_pkey PRIMARY KEY (location);
+
+ALTER TABLE ONLY public.stock_movements
+    ADD CONSTRAINT stock_movements_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.stock_owners
+    ADD CONSTRAINT stock_owners_pkey PRIMARY KEY (owner);
+
+ALTER TABLE ONLY public.stock_reservations
+    ADD CONSTRAINT stock_reservations_pkey PRIMARY KEY (owner, line, sku, location);
+
 ALTER TABLE ONLY public.unshown_payments
     ADD CONSTRAINT unshown_payments_pkey PRIMARY KEY (order_id);
 
@@ -1543,6 +2082,20 @@ CREATE INDEX payment_entries_by_time ON public.payment_entries USING brin (at);
 
 CREATE INDEX payments_pending ON public.payments USING btree (status, updated_at) WHERE (status = ANY (ARRAY['INIT'::text, 'PENDING'::text, 'REFUNDING'::text]));
 
+CREATE INDEX stock_levels_by_location ON public.stock_levels USING btree (location, sku);
+
+CREATE INDEX stock_levels_sold_out ON public.stock_levels USING btree (short) WHERE sold_out;
+
+CREATE INDEX stock_movements_by_owner ON public.stock_movements USING btree (owner, id) WHERE (owner <> ''::text);
+
+CREATE INDEX stock_movements_by_sku ON public.stock_movements USING btree (sku, id);
+
+CREATE UNIQUE INDEX stock_movements_key ON public.stock_movements USING btree (key, kind, sku, location, line) WHERE (key IS NOT NULL);
+
+CREATE INDEX stock_reservations_by_expiry ON public.stock_reservations USING btree (expires_at) WHERE (state = 'held'::text);
+
+CREATE INDEX stock_reservations_by_level ON public.stock_reservations USING btree (sku, location, expires_at) WHERE (state <> 'committed'::text);
+
 ALTER INDEX public.events_order_id_key_received_month_key ATTACH PARTITION public.events_default_order_id_key_received_month_key;
 
 CREATE TRIGGER apply_payment_entry AFTER INSERT ON public.payment_entries FOR EACH ROW EXECUTE FUNCTION public.apply_payment_entry();
@@ -1562,6 +2115,8 @@ CREATE TRIGGER payment_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE O
 CREATE TRIGGER set_order_version BEFORE INSERT OR UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION public.set_order_version();
 
 CREATE TRIGGER set_payment_status BEFORE INSERT OR UPDATE ON public.payments FOR EACH ROW EXECUTE FUNCTION public.set_payment_status();
+
+CREATE TRIGGER stock_movements_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.stock_movements FOR EACH STATEMENT EXECUTE FUNCTION public.reject_change();
 
 ALTER TABLE public.events
     ADD CONSTRAINT events_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
@@ -1589,6 +2144,9 @@ ALTER TABLE ONLY public.payments
 
 ALTER TABLE ONLY public.shipments
     ADD CONSTRAINT shipments_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
+
+ALTER TABLE ONLY public.stock_levels
+    ADD CONSTRAINT stock_levels_location_fkey FOREIGN KEY (location) REFERENCES public.stock_locations(location);
 
 ALTER TABLE ONLY public.unshown_payments
     ADD CONSTRAINT unshown_payments_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);

@@ -188,7 +188,7 @@ PAGE = Page(
                 Panel(
                     "Refunds",
                     "ops",
-                    "Refunds that began, were made, failed at the payment provider, or were refused as more than is left, per second.",
+                    "Refunds that began, were made, failed, or were refused as more than is left, per second.",
                     [Query(rate("orderfleet_refunds_total", "result"), "{{result}}")],
                     "OrderfleetRefundStuck",
                 ),
@@ -236,6 +236,23 @@ PAGE = Page(
                     "Time since one was completed; the interval is 1 h by default.",
                     [Query("time() - max(orderfleet_reconciliation_last_completed_timestamp_seconds)", "since")],
                     "OrderfleetReconciliationStopped",
+                ),
+            ],
+        ),
+        Row(
+            "Stock",
+            [
+                Panel(
+                    "Sold out",
+                    "short",
+                    "SKUs at one location without a free piece; `short`: fewer are on hand than reserved.",
+                    [Query("max by (state) (orderfleet_stock_levels)", "{{state}}")],
+                ),
+                Panel(
+                    "Oldest expired reservation",
+                    "s",
+                    "Its pieces are free already; maintenance removes its row.",
+                    [Query("max(orderfleet_stock_expired_reservation_oldest_seconds)", "age")],
                 ),
             ],
         ),

@@ -36,6 +36,7 @@ from bench.many_workers import measure_many_workers
 from bench.measure import Load, measure_round, warm_up
 from bench.order_store import measure_order_store
 from bench.scaling import measure_scaling, measure_worker_start
+from bench.stock_reservations import measure_stock
 from bench.waiting_orders import measure_waiting_orders
 
 app = typer.Typer(add_completion=False)
@@ -91,11 +92,12 @@ def store(
     orders: Annotated[int, typer.Option(help="Orders in the order store before the measurement.")] = 1_000_000,
     out: Annotated[Path, typer.Option(help="File for the JSON.")] = Path(".orderfleet/bench-store.json"),
 ) -> None:
-    """Measure the order store with many orders, and an empty one."""
+    """Measure the order store with many orders and their past reservations of stock, and an empty one."""
 
     async def measured() -> dict[str, Any]:
         async with bench_stack(tracing=False) as stack:
-            return await measure_order_store(stack.database_url, orders)
+            found = await measure_order_store(stack.database_url, orders)
+            return found | await measure_stock(stack.database_url, orders)
 
     _report(f"The order store with {orders:,} orders", STORE_FIGURES, asyncio.run(measured()), out)
 

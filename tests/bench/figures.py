@@ -84,6 +84,14 @@ WAITING_START_FIGURES = (
 STORE_FIGURES = (
     Figure("crowded_rate", "orders per second ÷ in an empty order store", more_is_better=True, goal=0.9, stretch=0.97),
     Figure("crowded_buffers", "additional buffers, worst statement", goal=2, stretch=2),
+    Figure(
+        "stock_rate", "reservations a second of one SKU, 20 in a call", more_is_better=True, goal=1000, stretch=2000
+    ),
+    Figure("stock_cpu", "CPU of Postgres for each", "ms"),
+    Figure("stock_single", "reservations a second, one in a call", more_is_better=True),
+    Figure("stock_single_cpu", "CPU of Postgres for each of these", "ms"),
+    Figure("stock_crowded", "reservations a second ÷ without past ones", more_is_better=True, goal=0.9, stretch=0.97),
+    Figure("stock_crowded_cpu", "CPU for each ÷ without past ones", goal=1.1, stretch=1.03),
 )
 WORKERS_FIGURES = (
     Figure("two_to_one", "orders per second, 2 order workers ÷ 1", more_is_better=True, goal=1.8, stretch=1.95),

@@ -60,7 +60,7 @@ async def measure_order_store(url: str, orders: int, *, rounds: int = 5, chunk: 
     Returns:
         Orders per second and buffers per statement, of both.
     """
-    made = [await _database(url, name) for name in ("empty_store", "full_store")]
+    made = [await create_database(url, name) for name in ("empty_store", "full_store")]
     empty, full = [await asyncpg.connect(each, statement_cache_size=200) for each in made]
     try:
         await _fill(full, orders)
@@ -83,7 +83,8 @@ async def measure_order_store(url: str, orders: int, *, rounds: int = 5, chunk: 
     }
 
 
-async def _database(url: str, name: str) -> str:
+async def create_database(url: str, name: str) -> str:
+    """Create a database with the migrations applied; return its URL."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f"create database {name}")

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-INITIAL = 10
+INITIAL = 12
 """Number of the last one."""

@@ -21,12 +21,14 @@ from orderfleet.api.fanout import Fanout
 from orderfleet.services.orders import OrderService
 from orderfleet.services.payments import PaymentService
 from orderfleet.services.refunds import RefundService
+from orderfleet.services.stock import StockService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.finance import FinanceReads
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
+from orderfleet.store.stock_admin import StockAdmin
 from support.factories import order_json
 from support.polling import eventually
 from support.role_processes import RoleProcesses
@@ -117,6 +119,7 @@ def api(temporal_client, postgres_url, task_queues) -> Api:
                     RefundService.of(
                         temporal or temporal_client, orders, ledger, api_settings, timeout=request_timeout
                     ),
+                    StockService(StockAdmin(database), timeout=request_timeout),
                     Readiness({}),
                     fanout,
                     access,

@@ -145,6 +145,7 @@ async def opened(url: str, secrets_file: Path | None) -> AsyncIterator[Shop]:
             OrderService(signals, OrderReads(database)),
             unused,
             unused,
+            unused,
             Readiness({}),
             Fanout(PostgresChangeFeed(database)),
             payment_updates=PaymentUpdateService(PaymentWrites(database), signals),

@@ -13,13 +13,17 @@ from temporalio.client import Client
 from orderfleet.domain import names
 from orderfleet.domain.durations import MAX_DURATION
 from orderfleet.domain.status import Hold, PaymentStatus, Step
+from orderfleet.domain.stock import LevelCount
 from orderfleet.observability.operator_metrics import BacklogKind, BacklogSample
 from orderfleet.operator.main import sample_task_queues
 from orderfleet.store.pool import Database, statement
 from orderfleet.store.reads import OrderReads
+from orderfleet.store.stock import PostgresStock
+from orderfleet.store.stock_admin import StockAdmin
 from orderfleet.store.writes import OrderWrites
 from support.polling import eventually
 from support.sample_rows import AT, CHARGE, payment, progress, receive, sample_order
+from support.stock_rows import expire, places, put_in, reservation
 
 FEW, MANY = 40, 60_000
 """Enough that a plan that reads finished orders reads far more; the right one costs the same at a million."""
@@ -40,6 +44,12 @@ from generate_series(1, {MANY}) n;
 insert into payments (payment_id, order_id, status, amount, currency)
 select 'pay-' || n, 'ord-' || n,
     case when n <= {FEW} then 'INIT' when n % 3 = 0 and n > {2 * FEW} then 'REFUNDED' else 'CHARGED' end, 1, 'USD'
+from generate_series(1, {MANY}) n;
+insert into stock_levels (sku, location, on_hand, reserved)
+select 'sku-' || n, 'main', 2, case when n <= {FEW} then 2 else 1 end from generate_series(1, {MANY}) n;
+insert into stock_reservations (owner, line, sku, location, qty, committed, state, expires_at, created_at)
+select 'ord-' || n, '1', 'sku-' || n, 'main', 1, case when n <= {FEW} then 0 else 1 end,
+    case when n <= {FEW} then 'held' else 'committed' end, case when n <= {FEW} then now() end, now()
 from generate_series(1, {MANY}) n;
 reset session_replication_role;
 """
@@ -102,9 +112,27 @@ async def test_backlog_has_held_orders_until_the_hold_ends(database: Database, w
     assert await held() == []
 
 
+async def test_backlog_has_levels_without_a_free_piece_and_expired_reservations(database: Database, sql) -> None:
+    stock, admin = PostgresStock(database), StockAdmin(database)
+    await put_in(admin, east=1, north=1, west=1)
+    await stock.reserve([reservation("ord-1", east=1), reservation("ord-2", west=1, confirm=True)])
+    await stock.pass_gate("ord-2", places(west=1))
+    await admin.count([LevelCount(sku="tea", location="west", on_hand=0)], "stocktaking", "test")
+    await expire(sql, ["ord-1"])
+    found = {(one.kind, one.key): one for one in await OrderReads(database).backlog()}
+    assert {key: one.count for key, one in found.items()} == {
+        (BacklogKind.STOCK_LEVEL, "sold_out"): 1,
+        (BacklogKind.STOCK_LEVEL, "short"): 1,
+        (BacklogKind.EXPIRED_RESERVATION, "held"): 1,
+    }
+    assert 1 <= found[BacklogKind.EXPIRED_RESERVATION, "held"].oldest < 60
+    await stock.remove_expired()
+    assert {one.key for one in await OrderReads(database).backlog()} == {"short"}
+
+
 async def test_backlog_query_does_not_read_finished_orders(database: Database, sql) -> None:
     await sql.execute(FINISHED)
-    for table in ("orders", "payments"):
+    for table in ("orders", "payments", "stock_levels", "stock_reservations"):
         await sql.execute(f"vacuum (analyze) {table}")
     explained = await sql.fetchval(f"explain (analyze, buffers, format json) {statement('backlog')}")
     plan = json.loads(explained)[0]["Plan"]
@@ -119,6 +147,8 @@ async def test_backlog_query_does_not_read_finished_orders(database: Database, s
         "payments_pkey",
         "payment_differences_open",
         "payment_reconciliations_pkey",
+        "stock_levels_sold_out",
+        "stock_reservations_by_expiry",
     }, shown
     assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], shown
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300, shown

@@ -11,13 +11,17 @@ from temporalio.client import Client
 
 from orderfleet.domain.errors import CarrierRefused
 from orderfleet.domain.status import PaymentStatus, Step
+from orderfleet.domain.stock import Reservation, StockOutcome
 from orderfleet.services.workflow_client import Change
 from orderfleet.store.migrate import WrongRole, migrate
 from orderfleet.store.migrate import grant_runtime_role as grant
 from orderfleet.store.reads import OrderReads
+from orderfleet.store.stock import PostgresStock
+from orderfleet.store.stock_admin import StockAdmin
 from support.factories import AUTO, ELSEWHERE
 from support.own_postgres import as_role
 from support.polling import eventually
+from support.stock_rows import places, put_in, reservation
 from support.workflow_env import workflow_test_env
 
 
@@ -40,6 +44,11 @@ async def test_orders_ship_and_are_compensated_with_the_rights_of_the_runtime_ro
             lambda: running.recorded("role-2"), lambda order: order.status.payment.status is PaymentStatus.REFUNDED
         )
         await OrderReads(running.database).backlog()
+        stock = PostgresStock(running.database)
+        await put_in(StockAdmin(running.database), east=2)
+        await stock.reserve([reservation("role-1", east=1, confirm=True), reservation("role-2", east=1)])
+        assert (await stock.commit("role-1", "ship-role-1:1", places(east=1))).outcome is StockOutcome.APPLIED
+        assert (await stock.reserve([Reservation(owner="role-2")]))[0].outcome is StockOutcome.APPLIED
 
 
 async def _refused() -> None:
@@ -52,6 +61,9 @@ async def _refused() -> None:
         "update events set detail = '{}'",
         "delete from events",
         "truncate events",
+        "delete from stock_levels",
+        "update stock_movements set qty = 0",
+        "drop trigger stock_movements_append_only on stock_movements",
         "drop trigger events_append_only on events",
         "alter table events disable trigger all",
         "drop table events",
@@ -113,6 +125,10 @@ async def test_grant_revokes_every_other_right_on_tables_of_orderfleet(
         **dict.fromkeys(("recorded_orders", "pending_payments", "schema_migrations"), "SELECT"),
         **dict.fromkeys(("recorded_payments", "derived_payments", "payment_discrepancies"), "SELECT"),
         **dict.fromkeys(("payment_totals_by_day", "open_authorizations_by_day"), "SELECT"),
+        **dict.fromkeys(("stock_locations", "stock_levels", "stock_owners"), "INSERT SELECT UPDATE"),
+        "stock_reservations": "DELETE INSERT SELECT UPDATE",
+        "stock_movements": "INSERT SELECT",
+        "stock_availability": "SELECT",
     }
 
 

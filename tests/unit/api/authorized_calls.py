@@ -32,7 +32,7 @@ JWT_SETTINGS = {
 @asynccontextmanager
 async def api(access: Access) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(
-        Services(Settings(), NoOrders(), None, None, Readiness({}), None, access, request_timeout=LONG_TIMEOUT)
+        Services(Settings(), NoOrders(), None, None, None, Readiness({}), None, access, request_timeout=LONG_TIMEOUT)
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as caller:
         yield caller

@@ -49,7 +49,7 @@ async def api(
     # Accepted sockets inherit it: a response that a client does not read stays in the process.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     stop = Stop()
-    app = create_app(Services(settings, NoOrders(), None, None, Readiness({}), None, access))
+    app = create_app(Services(settings, NoOrders(), None, None, None, Readiness({}), None, access))
     serving = asyncio.create_task(serve(app, listener, stop, settings))
     try:
         yield listener.getsockname()[1]

@@ -16,7 +16,7 @@ from orderfleet.settings import Settings
 @pytest.fixture
 def app():
     return create_app(
-        Services(Settings(), orders=None, payments=None, refunds=None, readiness=Readiness({}), fanout=None)
+        Services(Settings(), orders=None, payments=None, refunds=None, stock=None, readiness=Readiness({}), fanout=None)
     )
 
 

@@ -31,7 +31,7 @@ def services():
 
 @pytest.fixture
 async def caller(services):
-    app = create_app(Services(Settings(api_body_limit=LIMIT), services, None, None, Readiness({}), None))
+    app = create_app(Services(Settings(api_body_limit=LIMIT), services, None, None, None, Readiness({}), None))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
         yield client
 

@@ -10,7 +10,17 @@ from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 
 from orderfleet import __version__
-from orderfleet.api import orders, payment_retries, payments, problems, shipments, watch, webhooks, workflow_id_routes
+from orderfleet.api import (
+    orders,
+    payment_retries,
+    payments,
+    problems,
+    shipments,
+    stock,
+    watch,
+    webhooks,
+    workflow_id_routes,
+)
 from orderfleet.api.dependencies import Services, probes_router
 from orderfleet.api.middleware import RequestLimits, RequestLog, RequestTelemetry
 
@@ -31,6 +41,10 @@ _TAGS: Final = [
     {
         "name": "by workflow id",
         "description": "The same for callers that store workflow ids: `order-` and the order id.",
+    },
+    {
+        "name": "stock",
+        "description": "What is in stock where (role `read`), and changes of it (role `operate`).",
     },
     {"name": "carrier", "description": "Carrier status updates (role `carrier`)."},
     {"name": "payment provider", "description": "Events of the payment provider, authenticated by their signature."},
@@ -71,6 +85,7 @@ def create_app(services: Services) -> FastAPI:
         payment_retries.router,
         workflow_id_routes.router,
         shipments.router,
+        stock.router,
         watch.router,
         webhooks.router,
         probes_router,

@@ -22,6 +22,7 @@ from orderfleet.services.orders import OrderService
 from orderfleet.services.payment_updates import PaymentUpdateService
 from orderfleet.services.payments import PaymentService
 from orderfleet.services.refunds import RefundService
+from orderfleet.services.stock import StockService
 from orderfleet.settings import Settings
 
 Check = Callable[[], Awaitable[object]]
@@ -85,6 +86,7 @@ class Services:
     orders: OrderService
     payments: PaymentService
     refunds: RefundService
+    stock: StockService
     readiness: Readiness
     fanout: Fanout
     access: Access = field(default_factory=Access)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.api.access import GuardedRoute, Role, needs
+from orderfleet.api.cursors import decode_cursor, encode_cursor
 from orderfleet.api.dependencies import Services, ServicesDependency
 from orderfleet.api.order_input import Unprocessable, order_id_for, to_input
 from orderfleet.api.problems import error_responses
@@ -210,22 +209,8 @@ _PAGE_EXAMPLE: Final = {
 async def orders(query: Annotated[OrderQuery, Query()], services: ServicesDependency) -> Orders:
     """List recorded orders, newest first. The cost of a page does not depend on the number of orders."""
     filters = OrderFilter(**query.model_dump(include=set(OrderFilter.model_fields)))
-    page = await services.orders.page(filters, after=_decode_cursor(query.cursor), limit=query.limit)
-    return Orders(orders=page.orders, next=_encode_cursor(page.next))
-
-
-def _encode_cursor(cursor: Cursor | None) -> str | None:
-    return None if cursor is None else base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str | None) -> Cursor | None:
-    if cursor is None:
-        return None
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return Cursor.model_validate_json(text)
-    except (binascii.Error, ValidationError, ValueError):
-        raise Unprocessable(["cursor: is not the `next` of a page; omit it to get the first page"]) from None
+    page = await services.orders.page(filters, after=decode_cursor(Cursor, query.cursor), limit=query.limit)
+    return Orders(orders=page.orders, next=encode_cursor(page.next))
 
 
 @router.post("", status_code=201, summary="Start an order", responses=_STARTED, dependencies=_OPERATE)

@@ -36,6 +36,8 @@ from orderfleet.services.errors import (
     RefundIdConflict,
     RefundRejected,
     ShipmentNotFound,
+    StockKeyConflict,
+    StockRejected,
     TemporalUnavailable,
 )
 
@@ -86,6 +88,7 @@ _NOT_FOUND: Final = ProblemType(HTTPStatus.NOT_FOUND, "order-not-found", "Order 
 _ORDER_ID_CONFLICT: Final = ProblemType(HTTPStatus.CONFLICT, "order-id-conflict", "Order id conflict")
 _CHANGE_REJECTED: Final = ProblemType(HTTPStatus.CONFLICT, "change-rejected", "Change rejected")
 REFUND_REJECTED: Final = ProblemType(HTTPStatus.CONFLICT, "not-refundable", "Not refundable")
+STOCK_REJECTED: Final = ProblemType(HTTPStatus.CONFLICT, "not-in-stock", "Not in stock")
 _TEMPORAL_UNAVAILABLE: Final = ProblemType(
     HTTPStatus.SERVICE_UNAVAILABLE, "temporal-unavailable", "Temporal is unavailable"
 )
@@ -110,6 +113,8 @@ _PROBLEM_TYPES: Final[dict[type[OrderfleetError], ProblemType]] = {
     OrderEnded: ProblemType(HTTPStatus.CONFLICT, "ended", "The order has ended"),
     RefundRejected: REFUND_REJECTED,
     RefundIdConflict: ProblemType(HTTPStatus.CONFLICT, "refund-id-conflict", "Refund id conflict"),
+    StockRejected: STOCK_REJECTED,
+    StockKeyConflict: ProblemType(HTTPStatus.CONFLICT, "adjustment-id-conflict", "Adjustment id conflict"),
     TemporalUnavailable: _TEMPORAL_UNAVAILABLE,
     PayloadDecryptionError: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "undecryptable", "No key for this payload"),
     TooManyStreams: _TOO_MANY_STREAMS,

@@ -35,6 +35,7 @@ from orderfleet.services.orders import OrderService
 from orderfleet.services.payment_updates import PaymentUpdateService
 from orderfleet.services.payments import PaymentService
 from orderfleet.services.refunds import RefundService
+from orderfleet.services.stock import StockService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.settings.processes import Environment
@@ -43,6 +44,7 @@ from orderfleet.store.finance import FinanceReads
 from orderfleet.store.payments import PaymentWrites
 from orderfleet.store.pool import connect as connect_to_store
 from orderfleet.store.reads import OrderReads
+from orderfleet.store.stock_admin import StockAdmin
 from orderfleet.temporal.connection import connect as connect_to_temporal
 from orderfleet.temporal.connection import reload_credentials
 
@@ -238,6 +240,7 @@ async def run(settings: Settings, stop: Stop) -> None:
             orders,
             payments,
             refunds,
+            StockService(StockAdmin(database), timeout=REQUEST_TIMEOUT),
             readiness,
             fanout,
             access,

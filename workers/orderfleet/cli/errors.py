@@ -70,6 +70,8 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
         errors.OrderEnded: (Exit.REJECTED, ""),
         errors.RefundRejected: (Exit.REJECTED, ""),
         errors.RefundIdConflict: (Exit.REJECTED, ""),
+        errors.StockRejected: (Exit.REJECTED, ""),
+        errors.StockKeyConflict: (Exit.REJECTED, ""),
         PaymentConflict: (Exit.REJECTED, ""),
         ReferenceConflict: (Exit.REJECTED, ""),
         errors.TemporalUnavailable: (Exit.UNAVAILABLE, _address_hint("ORDERFLEET_TEMPORAL_ADDRESS")),
@@ -77,7 +79,7 @@ def explain(error: OrderfleetError) -> tuple[Exit, str]:
     }
     if isinstance(error, Unprocessable | errors.InvalidRefund):
         return Exit.INVALID, "\n".join(error.problems)
-    if isinstance(error, UsageError | WrongSetting):
+    if isinstance(error, UsageError | WrongSetting | errors.UnknownLocation):
         return Exit.INVALID, str(error)
     for kind, (code, hint) in hints.items():
         if isinstance(error, kind):

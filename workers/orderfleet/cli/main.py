@@ -93,6 +93,7 @@ _COMMANDS: Final = (
     ("env", "orderfleet_local.cli.env", _LOCAL, "Print what a shell needs to use the local stack."),
     ("order", "orderfleet.cli.order", _ORDERS, "Start, inspect and change orders."),
     ("payments", "orderfleet.cli.payments", _ORDERS, "List, export, refund and retry payments."),
+    ("stock", "orderfleet.cli.stock", _ORDERS, "List, count and adjust what is in stock."),
     ("worker", "orderfleet.cli.roles", _PODS, "Run the order steps, the shipping steps, or both."),
     ("operator", "orderfleet.cli.roles", _PODS, "Run the Kubernetes operator."),
     ("api", "orderfleet.cli.roles", _PODS, "Run the HTTP API."),

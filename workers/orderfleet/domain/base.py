@@ -58,6 +58,8 @@ ORDER_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 
 PAYMENT_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$"
 
+LOCATION_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
 WORKFLOW_ID: Final = f"^order-{ORDER_ID.removeprefix('^')}"
 
 ORDER_NAME: Final = f"^(order-)?{ORDER_ID.removeprefix('^')}"

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from orderfleet.domain.base import ORDER_ID, ORDER_NAME, PAYMENT_ID, WORKFLOW_ID, truncate
+from orderfleet.domain.base import LOCATION_ID, ORDER_ID, ORDER_NAME, PAYMENT_ID, WORKFLOW_ID, truncate
 from orderfleet.domain.durations import MAX_DURATION, format_duration
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -149,11 +149,13 @@ _PATTERNS: Final = {
     ORDER_ID: f"has to be 1 to 128 {_ID}",
     ORDER_NAME: f"has to be 1 to 128 {_ID}; or `order-` and these",
     PAYMENT_ID: f"has to be 1 to 200 {_ID}; colons may follow too",
+    LOCATION_ID: f"has to be 1 to 63 {_ID}",
     WORKFLOW_ID: "has to be an order workflow's id: `order-` and the order id",
 }
 
 _MESSAGES: Final = {
     "missing": "is missing; give it",
+    "string_too_short": "is empty; fill it in",
     "string_unicode": "has half of a surrogate pair (\\ud800 to \\udfff), which is no character; leave it out",
     "bool_type": "is neither true nor false",
     "int_parsing": "is not a whole number; write it as a number, such as 2",
@@ -187,7 +189,7 @@ def validation_message(problem: Mapping[str, Any]) -> str:
             return f"has more than {bounds['max_length']} characters; write less"
         case "string_pattern_mismatch" if bounds.get("pattern") in _PATTERNS:
             return _PATTERNS[bounds["pattern"]]
-        case kind if kind in _MESSAGES:
+        case kind if kind in _MESSAGES and bounds.get("min_length", 1) == 1:
             return _MESSAGES[kind]
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}"

@@ -295,6 +295,18 @@ DIFFERENCE_OLDEST = gauge(
     kind="as above",
     repair="as above",
 )
+STOCK_STATES = ("sold_out", "short")
+STOCK_LEVELS = gauge(
+    "orderfleet_stock_levels",
+    "SKUs at one location without a free piece, counted every 15 s; `short`: fewer pieces are on hand than reserved.",
+    OPERATOR_ONLY,
+    state=values(*STOCK_STATES),
+)
+EXPIRED_RESERVATION_OLDEST = gauge(
+    "orderfleet_stock_expired_reservation_oldest_seconds",
+    "Time since the end of the oldest expired reservation of stock that still has a row; its pieces are free already.",
+    OPERATOR_ONLY,
+)
 RECONCILED = gauge(
     "orderfleet_reconciliation_last_completed_timestamp_seconds",
     "When a reconciliation was last completed, as Unix time; 0 before the first, NaN without an answer of Postgres.",

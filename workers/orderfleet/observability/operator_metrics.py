@@ -102,6 +102,10 @@ class BacklogKind(StrEnum):
     """One that a person has to repair."""
     RECONCILIATION = "reconciliation"
     """The last one that was completed."""
+    STOCK_LEVEL = "stock_level"
+    """A level of stock without a free piece; its age is not known."""
+    EXPIRED_RESERVATION = "expired_reservation"
+    """A reservation of stock that has expired, and whose row is still there."""
     WORKFLOW_TASK = "workflow"
     ACTIVITY_TASK = "activity"
 
@@ -112,7 +116,8 @@ class BacklogSample:
 
     kind: BacklogKind
     key: str
-    """Step or hold of the orders, status of the payments, kind of the differences, or name of the task queue."""
+    """Step or hold of the orders, status of the payments, kind of the differences, state of the levels, or name of the
+    task queue."""
     count: int
     oldest: float
     """Age of the oldest in seconds; 0 if the backlog is empty."""
@@ -133,6 +138,7 @@ def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
     for gauge in (*_OPEN, *_OVERDUE, *_HELD, *_PAYMENTS, *_DIFFERENCES):
         gauge.clear()
     metrics.RECONCILED.set(math.nan if found is None else 0)
+    _export_stock(found)
     if found is None:
         return
     samples = {(sample.kind, sample.key): sample for sample in found}
@@ -149,6 +155,18 @@ def export_unfinished_orders(found: Sequence[BacklogSample] | None) -> None:
     for sample in found:
         if sample.kind is BacklogKind.RECONCILIATION:
             metrics.RECONCILED.set(time.time() - sample.oldest)
+
+
+def _export_stock(found: Sequence[BacklogSample] | None) -> None:
+    metrics.STOCK_LEVELS.clear()
+    metrics.EXPIRED_RESERVATION_OLDEST.set(math.nan if found is None else 0)
+    for state in metrics.STOCK_STATES if found is not None else ():
+        metrics.STOCK_LEVELS.labels(state=state).set(0)
+    for sample in found or ():
+        if sample.kind is BacklogKind.STOCK_LEVEL:
+            metrics.STOCK_LEVELS.labels(state=sample.key).set(sample.count)
+        elif sample.kind is BacklogKind.EXPIRED_RESERVATION:
+            metrics.EXPIRED_RESERVATION_OLDEST.set(sample.oldest)
 
 
 def export_backlog(found: Sequence[BacklogSample] | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -54,6 +54,30 @@ class RefundRejected(OrderfleetError):
 
 class RefundIdConflict(OrderfleetError):
     """The refund id was used for a refund of another amount or other lines."""
+
+
+class StockRejected(OrderfleetError):
+    """An adjustment would take pieces that are reserved or not there; the message says how many are free."""
+
+
+class StockKeyConflict(OrderfleetError):
+    """The id of an adjustment was used for another one."""
+
+
+class UnknownLocation(OrderfleetError):
+    """Locations of stock do not exist."""
+
+    def __init__(self, locations: Sequence[str]) -> None:
+        super().__init__("; ".join(f"location: {self.message(location)}" for location in locations))
+        self.locations = tuple(locations)
+
+    @staticmethod
+    def message(location: str) -> str:
+        """What is wrong with one of them, and what to do."""
+        return (
+            f"there is no location {location!r}; create it with `orderfleet stock locations {location}` or"
+            f" PUT /stock/locations/{location}"
+        )
 
 
 class TemporalUnavailable(OrderfleetError):

@@ -1,6 +1,6 @@
 -- Unfinished orders by step, those past their deadline by step, those that are held by the hold's name, pending payments by
 -- status, and open differences from the payment provider's books by kind, each with the age of the oldest in seconds;
--- and the age of the last reconciliation. Reads partial indexes only, so the cost grows with what is unfinished.
+-- and the age of the last reconciliation. Levels of stock without a free piece, and reservations that have expired. Reads partial indexes only, so the cost grows with what is unfinished.
 select 'order' as kind, step as key, count(*) as count, extract(epoch from now() - min(created_at))::float8 as oldest
 from orders
 where step in ('receive', 'validate', 'manual_review', 'charge', 'shipping')
@@ -30,3 +30,13 @@ union all
 select 'reconciliation', name, 1, extract(epoch from now() - completed_at)::float8
 from payment_reconciliations
 where name = 'last'
+union all
+select 'stock_level', case when short then 'short' else 'sold_out' end, count(*), 0
+from stock_levels
+where sold_out
+group by short
+union all
+select 'expired_reservation', 'held', count(*), extract(epoch from now() - min(expires_at))::float8
+from stock_reservations
+where state = 'held' and expires_at <= now()
+having count(*) > 0

@@ -1,5 +1,5 @@
 -- Grants a role what workers, operator and API need, and revokes its other rights on Orderfleet's tables: it cannot
--- change or delete an event or an entry of the ledger, delete an order, or change a table. Runs after each migration; can be repeated.
+-- change or delete an event, an entry of the ledger or a movement of stock, delete an order, or change a table. Runs after each migration; can be repeated.
 -- The schema can hold tables of other applications: rights on those stay as they are.
 do $$
 declare
@@ -17,7 +17,9 @@ begin
                 'recorded_orders', 'pending_payments', 'schema_migrations',
                 'payment_references', 'payment_authorizations', 'payment_entries', 'payment_intents', 'recorded_payments',
                 'derived_payments', 'payment_discrepancies', 'payment_totals_by_day', 'open_authorizations_by_day',
-                'payment_differences', 'payment_reconciliations', 'unshown_payments'
+                'payment_differences', 'payment_reconciliations', 'unshown_payments',
+                'stock_locations', 'stock_levels', 'stock_owners', 'stock_reservations', 'stock_movements',
+                'stock_availability', 'stock_movements_id_seq'
             )
             or relname ~ '^events_(default|\d{4}_\d{2})$' -- partitions, also detached ones
         )
@@ -27,12 +29,15 @@ begin
     execute format('grant select, insert, update on orders, payments, payment_ids, order_references, shipments to %I', role);
     execute format('grant select, insert, update on payment_authorizations, payment_intents to %I', role);
     execute format('grant select, insert, update on payment_differences, payment_reconciliations to %I', role);
-    execute format('grant select, insert, update, delete on unshown_payments to %I', role);
-    execute format('grant select, insert on events, payment_entries, payment_references to %I', role);
+    execute format('grant select, insert, update, delete on unshown_payments, stock_reservations to %I', role);
+    execute format('grant select, insert, update on stock_locations, stock_levels, stock_owners to %I', role);
+    execute format(
+        'grant select, insert on events, payment_entries, payment_references, stock_movements to %I', role
+    );
     execute format('grant usage on sequence event_ids to %I', role);
     execute format(
         'grant select on recorded_orders, pending_payments, schema_migrations, recorded_payments, derived_payments,'
-        ' payment_discrepancies, payment_totals_by_day, open_authorizations_by_day to %I', role
+        ' payment_discrepancies, payment_totals_by_day, open_authorizations_by_day, stock_availability to %I', role
     );
 end;
 $$
