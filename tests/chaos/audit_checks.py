@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from chaos.check_context import CheckContext, Finding, requested
-from chaos.clients import ChangeResult, ClientLog
+from chaos.client_logs import ChangeResult, ClientLog
 from chaos.evidence import order_workflow
-from chaos.schedule import Action, Channel
+from chaos.order_plans import Action, Channel
 from orderfleet.domain.events import EventKind, RecordedEvent
 from orderfleet.domain.order import Address
-from orderfleet.domain.status import OrderStatus, PaymentStatus, Step
+from orderfleet.domain.status import OrderStatus, PaymentStatus, Step, payment_pending
 from orderfleet.domain.transitions import ORDER_TRANSITIONS
 from support.factories import ADDRESS_JSON
 
@@ -23,6 +23,7 @@ _FLOW_EVENTS: Final = {
     EventKind.REVIEW_STARTED,
     EventKind.CHARGE_STARTED,
     EventKind.CHARGED,
+    EventKind.AUTHORIZED,
     EventKind.SHIPPED,
     EventKind.DELIVERED,
 }
@@ -35,12 +36,20 @@ _END_EVENTS: Final = {
 }
 _PAYMENT_EVENTS: Final = {
     None: set[EventKind](),
-    PaymentStatus.CHARGED: {EventKind.CHARGED},
+    PaymentStatus.CHARGED: {EventKind.CHARGED, EventKind.CAPTURED},
+    PaymentStatus.PARTIALLY_REFUNDED: {EventKind.REFUNDED},
     PaymentStatus.FAILED: {EventKind.CHARGE_REFUSED},
     PaymentStatus.VOIDED: {EventKind.PAYMENT_VOIDED},
     PaymentStatus.REFUNDED: {EventKind.REFUNDED, EventKind.PAYMENT_VOIDED},
 }
 """The events that explain a payment's final status; one of them is enough."""
+_CANCELED_BY: Final = {
+    EventKind.CANCEL_REQUESTED,
+    EventKind.REVIEW_TIMED_OUT,
+    EventKind.HOLD_ENDED,
+    EventKind.PAYMENT_PENDING,
+}
+"""The events that explain why an order is canceled: the last two wait for a payment, for a limited time."""
 _APPROVED: Final = "approved, without an event"
 _NEW_ADDRESS: Final = "another address, without an event"
 
@@ -51,6 +60,8 @@ def answers(context: CheckContext) -> Iterator[Finding]:
         waiting = [] if client_log.order_id else ["it was never accepted"]
         if len(client_log.changes) < len(client_log.plan.actions):
             waiting.append(f"{client_log.plan.actions[len(client_log.changes)][1]} was never answered")
+        if client_log.order_id and len(client_log.refunds) < client_log.plan.refunds:
+            waiting.append(f"{len(client_log.refunds)} of {client_log.plan.refunds} refunds were answered")
         yield name, "; ".join([*client_log.problems, *waiting])
 
 
@@ -69,13 +80,13 @@ def recorded(context: CheckContext) -> Iterator[Finding]:
 
 
 def ends(context: CheckContext) -> Iterator[Finding]:
-    """Each order ended, and no refund is pending."""
+    """Each order ended, and neither an authorization nor a refund is pending."""
     for order_id, status in context.statuses.items():
         payment = status.payment.status
         if status.step not in _END_EVENTS or not status.ended:
             yield order_id, f"still at {status.step}"
         else:
-            pending = payment in {PaymentStatus.INIT, PaymentStatus.REFUNDING}
+            pending = payment_pending(status.step, payment) or payment is PaymentStatus.AUTHORIZED
             yield order_id, f"{status.step}, and its payment is still {payment}" if pending else ""
 
 
@@ -161,7 +172,7 @@ def _unexplained(status: OrderStatus, events: Sequence[RecordedEvent]) -> Iterat
     ends = [event.kind for event in events if _is_end(event)]
     if status.step in _END_EVENTS and ends != [_END_EVENTS[status.step]]:
         yield f"{status.step}, and the end events are {ends or 'missing'}"
-    if status.step is Step.CANCELED and not kinds & {EventKind.CANCEL_REQUESTED, EventKind.REVIEW_TIMED_OUT}:
+    if status.step is Step.CANCELED and not kinds & _CANCELED_BY:
         yield "canceled, and no event explains why"
     if status.approved and EventKind.APPROVED not in kinds:
         yield _APPROVED

@@ -6,16 +6,63 @@ examines. A check never excuses a violation.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 
-from chaos.clients import ChangeResult, ClientLog
+from chaos.client_logs import ChangeResult, ClientLog
 from chaos.evidence import Evidence
-from chaos.schedule import Action
+from chaos.order_plans import Action
+from orderfleet.domain.names import ORDER_REFUND
 from orderfleet.domain.status import OrderStatus
 from orderfleet.providers.carriers.simulated import BookedParcel
+from orderfleet.providers.payments.simulated_entries import PaymentEntry
 
 Finding = tuple[str, str]
 """The subject, and the violation; an empty text means that the case is correct."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """What the provider's ledger has of one payment."""
+
+    entries: tuple[PaymentEntry, ...]
+
+    @property
+    def authorized(self) -> Decimal:
+        """What was authorized, also what was released since."""
+        return self._sum("authorize", "charge")
+
+    @property
+    def released(self) -> Decimal:
+        """What was authorized and can't be captured any more."""
+        return self._sum("release")
+
+    @property
+    def captured(self) -> Decimal:
+        """What was captured, also what was refunded since."""
+        return self._sum("capture", "charge")
+
+    @property
+    def refunded(self) -> Decimal:
+        """What was refunded."""
+        return self._sum("refund")
+
+    @property
+    def takes(self) -> int:
+        """Number of the captures."""
+        return sum(entry.kind in {"capture", "charge"} for entry in self.entries)
+
+    @property
+    def undone(self) -> bool:
+        """Whether it was refunded as that of an order which did not ship."""
+        whole = f"/refund/{ORDER_REFUND}/"
+        refunds = (entry.key for entry in self.entries if entry.kind == "refund")
+        return any(whole in key or key.endswith("/void") for key in refunds)
+
+    def _sum(self, *kinds: str) -> Decimal:
+        return sum((entry.amount for entry in self.entries if entry.kind in kinds), Decimal(0))
 
 
 class CheckContext:
@@ -42,6 +89,17 @@ class CheckContext:
     def parcel_of(self) -> dict[str, BookedParcel]:
         """The parcel that left, by order id."""
         return {parcel.order_id: parcel for parcel in self.evidence.parcels if not parcel.voided}
+
+    def book(self, payment_id: str) -> Book:
+        """What the provider's ledger has of a payment."""
+        return Book(tuple(self._entries.get(payment_id, ())))
+
+    @cached_property
+    def _entries(self) -> dict[str, list[PaymentEntry]]:
+        found: dict[str, list[PaymentEntry]] = defaultdict(list)
+        for entry in self.evidence.money:
+            found[entry.payment_id].append(entry)
+        return dict(found)
 
 
 def requested(client_log: ClientLog, action: Action) -> bool:

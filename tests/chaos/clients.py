@@ -1,4 +1,4 @@
-"""Clients that send requests over HTTP and to Kubernetes until they are answered, and log the responses.
+"""Clients that send requests over HTTP, to Kubernetes and by commands until they are answered, and log the responses.
 
 `storm` starts one client for each order. After a lost response, a broken connection or a retryable status a client
 sends the same request again, with the same idempotency key. Clients never read the order store.
@@ -12,14 +12,15 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import aiohttp
 
+from chaos.client_logs import ChangeResult, ClientLog
+from chaos.command_line import CommandLine
+from chaos.order_plans import PRICE, QUANTITY, Action, Channel, OrderPlan
+from chaos.payment_clients import PaymentClients
 from chaos.proxied_stack import ProxiedStack
-from chaos.schedule import Action, Channel, OrderPlan
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION
 from support.factories import ADDRESS_JSON, ELSEWHERE_JSON
 
@@ -28,60 +29,55 @@ _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)
 _RETRIED_STATUSES = {408, 429, 500, 502, 503, 504}
 
 
-class ChangeResult(StrEnum):
-    """The response to a change."""
-
-    ACCEPTED = "accepted"
-    QUEUED = "queued"
-    """Accepted for processing; it may be too late when it is processed."""
-    REJECTED = "rejected"
-    NOT_FOUND = "not found"
-    """The order does not exist, according to the response."""
-
-
-@dataclass
-class ClientLog:
-    """The responses to one client."""
-
-    plan: OrderPlan
-    order_id: str | None = None
-    """Set once the order is accepted."""
-    changes: list[tuple[Action, ChangeResult, bool]] = field(default_factory=list)
-    """In order of sending; the flag says that the request was repeated, so an earlier attempt may have succeeded."""
-    problems: list[str] = field(default_factory=list)
-    """Responses that no client should get."""
-
-
 class Clients:
     """All clients of a run, which send orders and changes."""
 
-    def __init__(self, api: str, kubernetes: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, api: str, kubernetes: str, session: aiohttp.ClientSession, command_line: CommandLine) -> None:
         self._api = api
         self._orders = f"{kubernetes}/apis/{CRD_GROUP}/{CRD_VERSION}/namespaces/{NAMESPACE}/{CRD_PLURAL}"
         self._session = session
         self.client_logs: dict[str, ClientLog] = {}
         self.attempts: Counter[str] = Counter()
         """Requests by channel, repeated ones counted separately."""
+        self._payments = PaymentClients(self._request, command_line, self._api, self._orders, self.attempts)
 
     async def order(self, plan: OrderPlan) -> ClientLog:
         """Send the order, then the actions of its plan; return when each was answered."""
         client_log = self.client_logs[plan.order_id] = ClientLog(plan)
         await (self._order_over_http(client_log) if plan.channel is Channel.HTTP else self._create_resource(client_log))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._change(client_log))
+            group.create_task(self._payments.retry_when_held(client_log))
+            group.create_task(self._refund_early(client_log))
+        return client_log
+
+    async def refund_after_end(self, client_log: ClientLog) -> None:
+        """Ask for the refunds that the plan has for the time after the order's end."""
+        if client_log.plan.payment.early is None:
+            await self._payments.refund(client_log)
+
+    async def _refund_early(self, client_log: ClientLog) -> None:
+        if client_log.plan.payment.early is not None:
+            await asyncio.sleep(client_log.plan.payment.early)
+            await self._payments.refund(client_log)
+
+    async def _change(self, client_log: ClientLog) -> None:
+        plan = client_log.plan
         began = asyncio.get_running_loop().time()
         for after, action in plan.actions:
             await asyncio.sleep(max(0.0, began + after - asyncio.get_running_loop().time()))
             change = self._change_over_http if plan.channel is Channel.HTTP else self._patch_resource
             outcome, again = await change(plan, action)
             client_log.changes.append((action, outcome, again))
-        return client_log
 
     async def _order_over_http(self, client_log: ClientLog) -> None:
         plan = client_log.plan
         body: dict[str, Any] = {
             "order_id": plan.order_id,
             "payment_id": plan.payment_id,
-            "items": [{"sku": plan.sku, "qty": 2, "price": "9.99"}],
+            "items": _items(plan),
             "address": ADDRESS_JSON,
+            "payment": _payment(plan),
             "review": _review(plan),
             "customer": {"name": "Ada", "email": f"{plan.order_id}@example.com"},
         }
@@ -123,9 +119,10 @@ class Clients:
         plan = client_log.plan
         spec: dict[str, Any] = {
             "paymentId": plan.payment_id,
-            "items": [{"sku": plan.sku, "qty": 2, "price": "9.99"}],
+            "items": _items(plan),
             "address": ADDRESS_JSON,
-            "review": {"mode": _review(plan)["mode"], "timeout": _review(plan)["timeout"]},
+            "payment": _payment(plan),
+            "review": _review(plan),
         }
         if plan.deadline:
             spec["deadline"] = f"{plan.deadline}s"
@@ -185,6 +182,15 @@ class Clients:
             delay = min(delay * 2, 3.0)
 
 
+def _items(plan: OrderPlan) -> list[dict[str, Any]]:
+    return [{"sku": plan.sku, "qty": QUANTITY, "price": str(PRICE)}]
+
+
+def _payment(plan: OrderPlan) -> dict[str, str]:
+    capture = {"capture": "onShipment"} if plan.payment.on_shipment else {}
+    return capture | ({"method": plan.payment.method} if plan.payment.method else {})
+
+
 def _review(plan: OrderPlan) -> dict[str, str]:
     return {"mode": "manual" if plan.manual else "auto", "timeout": "20s"}
 
@@ -196,4 +202,5 @@ async def start_clients(stack: ProxiedStack) -> AsyncIterator[Clients]:
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0)) as session:
-        yield Clients(stack.parts.api_url, stack.parts.apiserver_url, session)
+        command_line = CommandLine(stack.parts.client_environment, stack.folder)
+        yield Clients(stack.parts.api_url, stack.parts.apiserver_url, session, command_line)

@@ -10,20 +10,25 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from chaos.clients import NAMESPACE, ClientLog
+from chaos.client_logs import ClientLog
+from chaos.clients import NAMESPACE
 from chaos.proxied_stack import ProxiedStack
 from orderfleet.domain.events import RecordedEvent, RecordedOrder
+from orderfleet.domain.ledger import PaymentDetail
+from orderfleet.domain.money import to_decimal
 from orderfleet.domain.names import ORDER_WORKFLOW, ORPHAN_SWEEP_WORKFLOW, order_workflow_id
-from orderfleet.domain.status import OrderStatus
+from orderfleet.domain.status import OrderStatus, PaymentStatus
 from orderfleet.providers.carriers.simulated import BookedParcel, CarrierLedger
-from orderfleet.providers.payments.simulated import PaymentLedger
+from orderfleet.providers.payments.simulated import SimulatedPayments
 from orderfleet.providers.payments.simulated_entries import PaymentEntry
+from orderfleet.store.payment_reads import EARLIEST, payment_detail
 from orderfleet.store.pool import Database
 from orderfleet.store.reads import OrderReads
 from orderfleet.temporal.data_converter import DATA_CONVERTER
@@ -42,6 +47,17 @@ class Workflow:
 
 
 @dataclass(frozen=True)
+class Sums:
+    """The status and the amounts of a payment."""
+
+    status: PaymentStatus | None
+    authorized: Decimal
+    """Authorized or captured, without what was released."""
+    captured: Decimal
+    refunded: Decimal
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that was collected."""
 
@@ -55,6 +71,12 @@ class Evidence:
     """By workflow id, without the orphan sweep."""
     resources: Mapping[str, Mapping[str, Any]]
     """Orders that still exist in Kubernetes, by name."""
+    payments: Mapping[str, PaymentDetail]
+    """The payments of the order store with their entries and intents, by payment id."""
+    derived: Mapping[str, Sums]
+    """What the entries of each payment derive, by payment id."""
+    discrepancies: Sequence[tuple[str, str]]
+    """Payments whose entries do not fit together, and why."""
 
 
 async def gather(stack: ProxiedStack, client_logs: Mapping[str, ClientLog]) -> Evidence:
@@ -64,7 +86,10 @@ async def gather(stack: ProxiedStack, client_logs: Mapping[str, ClientLog]) -> E
         stack: whose systems are read.
         client_logs: of the run's clients.
     """
-    ledger = stack.parts.ledger
+    provider = SimulatedPayments(ledger=stack.parts.ledger)
+    # The provider releases an authorization that has lapsed when its books are read.
+    async for _ in provider.payments(EARLIEST, datetime.now(UTC)):
+        pass
     async with Database(stack.database_url, pool_size=8, timeout=timedelta(seconds=30)) as database:
         reads = OrderReads(database)
         ids = await recorded_ids(stack)
@@ -73,15 +98,34 @@ async def gather(stack: ProxiedStack, client_logs: Mapping[str, ClientLog]) -> E
         for begin in range(0, len(ids), _BATCH_SIZE):
             batch = ids[begin : begin + _BATCH_SIZE]
             events |= zip(batch, await asyncio.gather(*(_events(reads, order_id) for order_id in batch)), strict=True)
+        payments = [
+            payment_detail(row) for row in await database.fetch("select * from recorded_payments order by payment_id")
+        ]
+        derived = {row["payment_id"]: _sums(row) for row in await database.fetch(_DERIVED)}
+        discrepancies = await database.fetch("select payment_id, kind from payment_discrepancies order by 1, 2")
     return Evidence(
         client_logs=client_logs,
-        money=await asyncio.to_thread(PaymentLedger(ledger).entries),
-        parcels=await asyncio.to_thread(CarrierLedger(ledger).parcels),
+        money=await asyncio.to_thread(provider.ledger.entries),
+        parcels=await asyncio.to_thread(CarrierLedger(stack.parts.ledger).parcels),
         orders=orders,
         events=events,
         workflows=await workflows(stack, results=True),
         resources=await resources(stack),
+        payments={payment.payment_id: payment for payment in payments},
+        derived=derived,
+        discrepancies=[(row["payment_id"], row["kind"]) for row in discrepancies],
     )
+
+
+_DERIVED = """
+select payment_id, currency, d.status, d.authorized - d.released as authorized, d.captured, d.refunded
+from derived_payments as d join payments using (payment_id)
+"""
+
+
+def _sums(row: asyncpg.Record) -> Sums:
+    amounts = {name: to_decimal(row[name], row["currency"]) for name in ("authorized", "captured", "refunded")}
+    return Sums(status=PaymentStatus(row["status"]), **amounts)
 
 
 async def _events(reads: OrderReads, order_id: str) -> list[RecordedEvent]:
@@ -100,6 +144,16 @@ async def recorded_ids(stack: ProxiedStack, *, unsettled: bool = False) -> list[
     finally:
         await connection.close()
     return [row["order_id"] for row in rows]
+
+
+async def recorded_refunds(stack: ProxiedStack) -> dict[str, Decimal]:
+    """Return what is refunded of each order, by order id."""
+    connection = await asyncpg.connect(stack.database_url, timeout=30)
+    try:
+        rows = await connection.fetch("select order_id, refunded, currency from payments")
+    finally:
+        await connection.close()
+    return {row["order_id"]: to_decimal(row["refunded"], row["currency"]) for row in rows}
 
 
 async def workflows(stack: ProxiedStack, *, results: bool = False) -> dict[str, Workflow]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from chaos import audit_checks, ledger_checks, status_checks
+from chaos import audit_checks, ledger_checks, payment_checks, status_checks
 from chaos.check_context import CheckContext, Finding
 from chaos.evidence import Evidence
 
@@ -18,8 +18,20 @@ PROMISES: tuple[tuple[str, Callable[[CheckContext], Iterator[Finding]]], ...] = 
     ("each accepted order is stored once, and no order exists without a request", audit_checks.recorded),
     ("each accepted order reached an end", audit_checks.ends),
     ("an order moved only along its transition table", audit_checks.steps),
-    ("no charge, one unrefunded charge for a shipped order, or one fully refunded charge", ledger_checks.money),
-    ("the provider moved money for known orders only, each kind once, in full", ledger_checks.ledger),
+    (
+        "a shipped order took its total once, any other returned what it took; nothing stays authorized",
+        ledger_checks.money,
+    ),
+    (
+        "the provider moved money once, for known orders, and never more than authorized or captured",
+        ledger_checks.ledger,
+    ),
+    ("no parcel is booked before its payment is captured", ledger_checks.captures),
+    ("an accepted refund moved exactly its amount once, a rejected one nothing", payment_checks.refunds),
+    ("a refund that fits is not rejected", payment_checks.rejections),
+    ("each capture and each refund has ended, as at the provider, and none is left open", payment_checks.intents),
+    ("order, ledger and provider agree on what is authorized, captured and refunded", payment_checks.agreement),
+    ("each refund has its events in the audit trail", payment_checks.refund_events),
     ("one parcel for a shipped order, none for a canceled or failed one", ledger_checks.parcels),
     ("a parcel went to the order's address, under its tracking number", ledger_checks.addresses),
     ("the audit trail explains every state", audit_checks.events),

@@ -6,6 +6,7 @@ The parts are those of the local stack; only their addresses differ.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,16 +68,23 @@ class ProxiedParts:
 
     def _role(self, name: str, before: Ports) -> Part:
         role = next(role for role in ROLES if role.name == name)
-        environment = {
-            **EVERYWHERE,
-            "ORDERFLEET_DATABASE_URL": postgres.database_url({"sql": self.proxies[name, POSTGRES].port}),
-            "ORDERFLEET_TEMPORAL_ADDRESS": temporal_server.address({"grpc": self.proxies[name, TEMPORAL].port}),
-            "ORDERFLEET_SIMULATED_LEDGER": str(self.ledger),
-            **self._settings,
-        }
+        environment = {**self._environment(name), "ORDERFLEET_SIMULATED_LEDGER": str(self.ledger), **self._settings}
         if name == OPERATOR:
             environment["KUBECONFIG"] = str(self._operator_kubeconfig())
         return role.part(self._folder, environment, {purpose: before.get(purpose, 0) for purpose in role.ports})
+
+    def _environment(self, client: str) -> dict[str, str]:
+        """The variables that connect a process to the servers, through the proxies of a client."""
+        return {
+            **EVERYWHERE,
+            "ORDERFLEET_DATABASE_URL": postgres.database_url({"sql": self.proxies[client, POSTGRES].port}),
+            "ORDERFLEET_TEMPORAL_ADDRESS": temporal_server.address({"grpc": self.proxies[client, TEMPORAL].port}),
+        }
+
+    @property
+    def client_environment(self) -> dict[str, str]:
+        """The environment of the product's commands, through the clients' proxies."""
+        return {**os.environ, **self._environment(CLIENTS), **self._settings}
 
     def _operator_kubeconfig(self) -> Path:
         """Write the operator's kubeconfig, which leads through its proxy."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from chaos.evidence import Evidence
 from chaos.promises import Promise
 from chaos.storm import Run
+from orderfleet.domain.events import EventKind
 
 _SHOWN = 10
 """Violations of one promise in the text; the JSON has all."""
@@ -22,11 +23,15 @@ def document(run: Run, evidence: Evidence, checked: Sequence[Promise]) -> dict[s
     ends: Counter[str] = Counter()
     for order in evidence.orders.values():
         ends[f"{order.status.step}, payment {order.status.payment.status or 'never started'}"] += 1
+    refunds = Counter(refund.outcome for client_log in evidence.client_logs.values() for refund in client_log.refunds)
+    kinds = Counter(event.kind for events in evidence.events.values() for event in events)
     return {
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "run": run.document(),
         "ends": dict(sorted(ends.items())),
         "provider": dict(Counter(entry.kind for entry in evidence.money)),
+        "refunds": dict(sorted(refunds.items())),
+        "events": {kind: kinds[kind] for kind in (EventKind.HELD, EventKind.PAYMENT_RETRIED)},
         "parcels": sum(not parcel.voided for parcel in evidence.parcels),
         "promises": [{"promise": one.text, "cases": one.cases, "broken": one.broken} for one in checked],
     }
@@ -34,7 +39,7 @@ def document(run: Run, evidence: Evidence, checked: Sequence[Promise]) -> dict[s
 
 def text(found: dict[str, Any]) -> str:
     """Return the figures as text."""
-    run = found["run"]
+    run, provider = found["run"], Counter(found["provider"])
     targets: Counter[str] = Counter()
     for description, count in run["faults_by_target"].items():
         targets[description.partition(":")[0]] += count
@@ -43,7 +48,10 @@ def text(found: dict[str, Any]) -> str:
         f"seed {run['seed']}: {run['orders']} orders, {run['faults']} faults {took}",
         *(f"  {count:5}  {target}" for target, count in sorted(targets.items())),
         *(f"  {count:5}  {end}" for end, count in found["ends"].items()),
-        f"  {found['provider'].get('charge', 0):5}  charges, {found['provider'].get('refund', 0)} refunded",
+        f"  {provider['charge']:5}  charges; {_counts(provider, 'authorize', 'capture', 'release', 'refund')}",
+        f"  {sum(found['refunds'].values()):5}  requests of partial refunds: "
+        + _counts(found["refunds"], *found["refunds"]),
+        f"  {found['events'][EventKind.HELD]:5}  holds, {found['events'][EventKind.PAYMENT_RETRIED]} payments retried",
         f"  {found['parcels']:5}  parcels",
         *(f"  not settled in {where}: {', '.join(names[:_SHOWN])}" for where, names in run["unsettled"].items()),
         "",
@@ -54,6 +62,10 @@ def text(found: dict[str, Any]) -> str:
         lines.append(f"  {promise['cases']:5}  {verdict:9}  {promise['promise']}")
         lines += [f"                     {one}" for one in broken[:_SHOWN]]
     return "\n".join(lines)
+
+
+def _counts(found: Mapping[str, int], *names: str) -> str:
+    return ", ".join(f"{found[name]} {name}" for name in names)
 
 
 def no_violation(found: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The faults of a chaos run and the plans of its clients; the seed alone determines both.
+"""The faults of a chaos run, which its seed determines.
 
 Times are counted in orders, not in seconds, so that a slow machine gets the same storm.
 """
@@ -23,8 +23,7 @@ CONNECTIONS = (
     *((role.name, server) for role in ROLES for server in (POSTGRES, TEMPORAL)),
     (OPERATOR, APISERVER),
     (APISERVER, ETCD),
-    (CLIENTS, API),
-    (CLIENTS, APISERVER),
+    *((CLIENTS, server) for server in (API, APISERVER, POSTGRES, TEMPORAL)),
 )
 """Client and server of each connection; each pair has a proxy of its own."""
 
@@ -100,68 +99,3 @@ def _rounds(
                     left.remove(card)
                     drawn.append(card)
     return drawn[::-1]
-
-
-class Channel(StrEnum):
-    """How an order is sent."""
-
-    HTTP = "http"
-    KUBERNETES = "kubernetes"
-
-
-class Action(StrEnum):
-    """What a client does to an order later."""
-
-    APPROVE = "approve"
-    REDIRECT = "redirect"
-    CANCEL = "cancel"
-    CANCEL_PAYMENT = "cancel payment"
-    DELETE = "delete"
-
-
-@dataclass(frozen=True)
-class OrderPlan:
-    """One order and its actions, each with the seconds after the order was accepted."""
-
-    order_id: str
-    channel: Channel
-    manual: bool
-    rejected_by: str | None
-    """`provider`, `carrier`, or None."""
-    deadline: int | None
-    """In seconds."""
-    actions: tuple[tuple[float, Action], ...]
-
-    @property
-    def payment_id(self) -> str:
-        """Its payment id; the simulated provider rejects some by prefix."""
-        return f"{'refuse' if self.rejected_by == 'provider' else 'pay'}-{self.order_id}"
-
-    @property
-    def sku(self) -> str:
-        """Its item; the simulated carrier rejects one SKU."""
-        return "refuse-dispatch" if self.rejected_by == "carrier" else "widget"
-
-
-def order_plans(seed: int, orders: int) -> list[OrderPlan]:
-    """Return the orders of a run: half over HTTP, half in Kubernetes."""
-    return [_order_plan(random.Random(f"{seed}/order/{number}"), seed, number) for number in range(1, orders + 1)]
-
-
-def _order_plan(rng: random.Random, seed: int, number: int) -> OrderPlan:
-    channel = Channel.HTTP if number % 2 else Channel.KUBERNETES
-    manual = rng.random() < 0.4
-    actions: list[tuple[float, Action]] = []
-    if manual and rng.random() < 0.85:
-        actions.append((rng.uniform(0, 4), Action.APPROVE))
-    if rng.random() < 0.3:
-        actions.append((rng.uniform(0, 5), Action.REDIRECT))
-    if rng.random() < 0.3:
-        actions.append((rng.uniform(0, 6), rng.choice((Action.CANCEL, Action.CANCEL_PAYMENT))))
-    if channel is Channel.KUBERNETES:
-        actions = [(after, Action.CANCEL if action is Action.CANCEL_PAYMENT else action) for after, action in actions]
-        if rng.random() < 0.25:
-            actions.append((rng.uniform(0, 8), Action.DELETE))
-    rejected_by = rng.choices(("provider", "carrier", None), (5, 8, 87))[0]
-    deadline = rng.randint(5, 15) if rng.random() < 0.05 else None
-    return OrderPlan(f"storm-{seed}-{number}", channel, manual, rejected_by, deadline, tuple(sorted(actions)))

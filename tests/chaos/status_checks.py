@@ -7,12 +7,16 @@ from typing import Any
 
 from chaos.check_context import CheckContext, Finding, requested
 from chaos.evidence import order_workflow
-from chaos.schedule import Action, Channel
-from orderfleet.domain.names import ENDED_LABEL, ORDER_WORKFLOW, order_id_of, order_workflow_id, refund_workflow_id
+from chaos.order_plans import OTHER_METHOD, Action, Channel
+from orderfleet.domain.ledger import EntryKind
+from orderfleet.domain.names import ENDED_LABEL, ORDER_WORKFLOW, REFUND_WORKFLOW, order_id_of, order_workflow_id
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import OrderStatus, Step
 from orderfleet.operator.conditions import ConditionType
 from support.ledgers import SHIPPED
+
+_REFUND = {"begin_refund", "refund"}
+"""The activities of a refund."""
 
 
 def temporal(context: CheckContext) -> Iterator[Finding]:
@@ -24,14 +28,13 @@ def temporal(context: CheckContext) -> Iterator[Finding]:
             yield order_id, "stored, and Temporal has no workflow for it"
         elif workflow.status != expected:
             yield order_id, f"{status.step} in the order store, its workflow is {workflow.status}"
-        elif workflow.result is not None and _differences(workflow.result, status):
-            yield order_id, _differences(workflow.result, status)
         else:
-            refunds = context.evidence.workflows.get(refund_workflow_id(status.payment.id))
-            yield order_id, "" if refunds is None or refunds.status == "COMPLETED" else f"refund {refunds.status}"
+            yield order_id, "" if workflow.result is None else _differences(workflow.result, status)
     for name, workflow in context.evidence.workflows.items():
         if workflow.status == "RUNNING":
             yield name, "still runs"
+        elif workflow.kind == REFUND_WORKFLOW and workflow.status != "COMPLETED":
+            yield name, f"a refund {workflow.status}"
         elif workflow.kind == ORDER_WORKFLOW and order_id_of(name) not in context.evidence.orders:
             yield name, "a workflow of an order that isn't stored"
 
@@ -43,7 +46,7 @@ def kubernetes(context: CheckContext) -> Iterator[Finding]:
         if status is None:
             yield name, "an Order that isn't stored"
         else:
-            yield name, "; ".join(_status_errors(order, status))
+            yield name, "; ".join(_status_errors(context, order, status))
 
 
 def edits(context: CheckContext) -> Iterator[Finding]:
@@ -57,6 +60,7 @@ def edits(context: CheckContext) -> Iterator[Finding]:
             "approved": bool(spec.get("approved")) and not status.approved,
             "cancel": bool(spec.get("cancel")) and not status.canceled,
             "address": Address(**spec["address"]) != status.address,
+            "payment.method": status.step in SHIPPED and _is_paid_otherwise(context, spec, status),
         }
         # A declared cancel that took effect overrides other edits.
         canceled_by_edit = bool(spec.get("cancel")) and status.canceled
@@ -90,12 +94,19 @@ def _differences(result: OrderStatus, status: OrderStatus) -> str:
     )
 
 
-def _status_errors(order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
-    shown = order.get("status", {})
+def _status_errors(context: CheckContext, order: Mapping[str, Any], status: OrderStatus) -> Iterator[str]:
     amounts = {name: str(getattr(status.payment, name)) for name in ("amount", "authorized", "captured", "refunded")}
     payment = {"id": status.payment.id, "currency": status.payment.currency, **amounts}
     if status.payment.status is not None:
         payment["status"] = status.payment.status
+    shown, retries = dict(order.get("status", {})), dict(status.retries)
+    if _is_refunded_after_end(context, status):
+        # Attempts of such a refund are counted in the order store only.
+        retries, seen = (
+            {name: count for name, count in each.items() if name not in _REFUND}
+            for each in (retries, shown.get("retries", {}))
+        )
+        shown["retries"] = seen or None
     tracking = next((one.tracking_number for one in reversed(status.shipments) if one.tracking_number), None)
     expected = {
         "orderId": status.order_id,
@@ -111,7 +122,7 @@ def _status_errors(order: Mapping[str, Any], status: OrderStatus) -> Iterator[st
         "trackingNumber": tracking,
         "observedGeneration": order["metadata"]["generation"],
         "lastError": status.last_error,
-        "retries": dict(status.retries) or None,
+        "retries": retries or None,
     }
     for name, value in expected.items():
         if shown.get(name) != value:
@@ -124,6 +135,24 @@ def _status_errors(order: Mapping[str, Any], status: OrderStatus) -> Iterator[st
     }.items():
         if _condition(order, kind) != str(holds):
             yield f"{kind} is {_condition(order, kind)} of an order that is {status.step}"
+
+
+def _is_refunded_after_end(context: CheckContext, status: OrderStatus) -> bool:
+    payment = context.evidence.payments.get(status.payment.id)
+    return any(
+        entry.kind is EntryKind.REFUNDED
+        and status.completed_at
+        and (entry.recorded_at or entry.at) > status.completed_at
+        for entry in (() if payment is None else payment.entries)
+    )
+
+
+def _is_paid_otherwise(context: CheckContext, spec: Mapping[str, Any], status: OrderStatus) -> bool:
+    """Whether a client changed the spec's means of payment, and the last authorization is of another one."""
+    payment = context.evidence.payments.get(status.payment.id)
+    method = spec.get("payment", {}).get("method")
+    last = None if payment is None or not payment.authorizations else payment.authorizations[-1].method
+    return method == OTHER_METHOD and last != method
 
 
 def _condition(order: Mapping[str, Any], kind: str) -> str | None:

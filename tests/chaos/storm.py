@@ -12,12 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-from chaos.clients import ClientLog, Clients, start_clients
-from chaos.evidence import Evidence, gather, recorded_ids, resources, workflows
+from chaos.client_logs import ClientLog
+from chaos.clients import Clients, start_clients
+from chaos.evidence import Evidence, gather, recorded_ids, recorded_refunds, resources, workflows
+from chaos.order_plans import Action, OrderPlan, order_plans
 from chaos.proxied_stack import ProxiedStack, proxied_stack
-from chaos.schedule import Action, Fault, FaultGroup, OrderPlan, fault_groups, order_plans
+from chaos.schedule import Fault, FaultGroup, fault_groups
 from orderfleet.domain.names import ENDED_LABEL
 from orderfleet.settings import Settings
 
@@ -102,7 +105,8 @@ def environment(seed: int) -> dict[str, str]:
     """Return the settings of every role: provider and carrier are slow and fail, and waits are short."""
     rates = "error=0.15,hang=0.05,length=8s"
     faults = (
-        f"charge:{rates};dispatch_carrier:{rates};prepare_package:error=0.1;refund:error=0.3;void_booking:error=0.2"
+        f"charge:{rates};dispatch_carrier:{rates};prepare_package:error=0.1;refund:error=0.3;void_booking:error=0.2;"
+        f"capture_payment:{rates};begin_refund:error=0.2;void_payment:error=0.3"
     )
     chosen = {
         "faults": f"{faults};seed={seed}",
@@ -110,6 +114,7 @@ def environment(seed: int) -> dict[str, str]:
         "store_outage_max_backoff": "10s",
         "step_maximum_interval": "5s",
         "orphan_sweep_interval": "10s",
+        "payment_hold": "40s",
     }
     assert chosen.keys() <= Settings.model_fields.keys()
     return {f"ORDERFLEET_{name.upper()}": value for name, value in chosen.items()}
@@ -126,6 +131,7 @@ async def _run_storm(stack: ProxiedStack, clients: Clients, run: Run, log: Log) 
         async with slots:
             client_log = await clients.order(plan)
             await ends.wait_for(client_log)
+            await clients.refund_after_end(client_log)
 
     ordering = [asyncio.create_task(run_client(plan)) for plan in order_plans(size.seed, size.orders)]
     try:
@@ -226,14 +232,16 @@ async def _settle(stack: ProxiedStack, limit: float) -> dict[str, list[str]]:
 
 
 async def _unsettled(stack: ProxiedStack) -> dict[str, list[str]]:
-    orders_in_kubernetes = await resources(stack)
+    orders_in_kubernetes, refunds = await resources(stack), await recorded_refunds(stack)
     left = {
         "order store": await recorded_ids(stack, unsettled=True),
         "temporal": [name for name, found in (await workflows(stack)).items() if found.status == "RUNNING"],
         "kubernetes": [
             name
             for name, order in orders_in_kubernetes.items()
-            if order["metadata"].get("finalizers") or ENDED_LABEL not in order["metadata"].get("labels", {})
+            if order["metadata"].get("finalizers")
+            or ENDED_LABEL not in order["metadata"].get("labels", {})
+            or Decimal(order["status"].get("payment", {}).get("refunded", 0)) != refunds.get(name, 0)
         ],
     }
     return {where: names for where, names in left.items() if names}

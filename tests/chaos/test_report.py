@@ -23,7 +23,9 @@ def test_report_of_a_kept_promise_shows_its_cases() -> None:
     found = document(_run(), evidence, promises(evidence))
     assert no_violation(found)
     assert "seed 7: 60 orders, 16 faults" in text(found)
-    assert "5  kept       each accepted order reached an end" in text(found)
+    assert "7  kept       each accepted order reached an end" in text(found)
+    assert "4  charges; 2 authorize, 1 capture, 1 release, 4 refund" in text(found)
+    assert "3  requests of partial refunds: 2 accepted, 1 rejected" in text(found)
 
 
 def test_report_of_a_broken_promise_shows_its_violations(tmp_path: Path) -> None:

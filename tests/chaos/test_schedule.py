@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chaos.schedule import CONNECTIONS, PARTS, Action, Channel, FaultKind, fault_groups, order_plans
+from chaos.order_plans import TOTAL, Action, Channel, Place, order_plans
+from chaos.schedule import CONNECTIONS, PARTS, FaultKind, fault_groups
 
 
 def test_schedule_of_the_same_seed_is_the_same() -> None:
@@ -39,3 +40,18 @@ def test_order_plans_have_every_action_on_both_channels() -> None:
     assert actions[Channel.KUBERNETES] == set(Action) - {Action.CANCEL_PAYMENT}
     assert {plan.rejected_by for plan in every} == {"provider", "carrier", None}
     assert any(plan.manual and not plan.actions for plan in every), "some reviews time out"
+
+
+def test_order_plans_have_every_kind_of_payment_and_refund() -> None:
+    every = [plan.payment for plan in order_plans(7, 500)]
+    assert 0.3 < sum(each.on_shipment for each in every) / len(every) < 0.4
+    assert {each.retried_by for each in every} == {None, *Place}
+    assert {each.early is None for each in every if each.refunds} == {True, False}
+    refunds = [refund for each in every for group in each.refunds for refund in group]
+    assert {place for refund in refunds for place in refund.places} == {Place.API, Place.COMMAND_LINE}
+    assert any(refund.pieces for refund in refunds)
+    assert any(refund.value > TOTAL for refund in refunds), "some are too large"
+    assert any(len(refund.places) == 2 for refund in refunds), "some ids are used in two places at once"
+    groups = [group for each in every for group in each.refunds if len(group) == 2]
+    assert {first.value + second.value > TOTAL for first, second in groups} == {True, False}
+    assert all(first.value == second.value for first, second in groups), "two equal refunds at once"

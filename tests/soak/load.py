@@ -1,7 +1,8 @@
 """The steady load of a soak: a constant number of open orders, and clients that watch them.
 
-Orders and actions are those of a storm, without faults; every Order in Kubernetes is deleted after a time in which it
-can end. A new order starts when one has ended, so that a slow machine has no more open orders than a fast one.
+Orders and actions are those of a storm, without faults, captures on shipment and partial refunds. Every Order in
+Kubernetes is deleted after a time in which it can end. A new order starts when one has ended, so that a slow machine
+has no more open orders than a fast one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from dataclasses import replace
 import aiohttp
 
 from chaos.clients import Clients, start_clients
+from chaos.order_plans import Action, Channel, OrderPlan, PaymentPlan, order_plans
 from chaos.proxied_stack import ProxiedStack
-from chaos.schedule import Action, Channel, OrderPlan, order_plans
 from soak.completions import Completions, track_completions
 
 _START_INTERVAL = 0.1
@@ -108,7 +109,8 @@ class LoadGenerator:
 def _order_plans(seed: int) -> Iterator[OrderPlan]:
     """Yield plans without end, each with a new order id."""
     while True:
-        for plan in order_plans(seed, _PLANS_PER_SEED):
+        for planned in order_plans(seed, _PLANS_PER_SEED):
+            plan = replace(planned, payment=PaymentPlan())
             if plan.channel is Channel.KUBERNETES:
                 actions = tuple((after, action) for after, action in plan.actions if action is not Action.DELETE)
                 yield replace(plan, actions=(*actions, (_DELETE_AFTER, Action.DELETE)))

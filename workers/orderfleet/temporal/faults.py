@@ -17,7 +17,18 @@ from temporalio import activity
 from orderfleet.domain.durations import parse_duration
 from orderfleet.domain.errors import OrderfleetError
 
-STEPS: Final = ("receive", "validate", "charge", "prepare_package", "dispatch_carrier", "refund", "void_booking")
+STEPS: Final = (
+    "receive",
+    "validate",
+    "charge",
+    "prepare_package",
+    "capture_payment",
+    "dispatch_carrier",
+    "begin_refund",
+    "refund",
+    "void_payment",
+    "void_booking",
+)
 """Activities that faults can be injected into."""
 
 FLAKY: Final = "all:error=0.3333,hang=0.3333,length=300s"
