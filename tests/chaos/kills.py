@@ -1,8 +1,4 @@
-"""Kills workers the moment their provider or carrier has done the work, and checks how the orders end.
-
-Provider and carrier answer only a while after they did the work. A worker is killed when a new entry appears in their
-ledgers. In the end the ledgers and the order store are compared.
-"""
+"""Workers that are killed and replaced, and the orders that they work on."""
 
 from __future__ import annotations
 
@@ -29,19 +25,15 @@ from orderfleet.domain.status import OrderStatus
 from orderfleet.services.errors import OrderChangeRejected, OrderNotFound, TemporalUnavailable
 from orderfleet.services.workflow_client import Change, OrderClient
 from support.factories import STEPS, automatic_order
-from support.ledgers import Ledgers, order_errors
+from support.ledgers import Ledgers
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-CONCURRENT_ORDERS = 12
-"""Orders in progress at the same time."""
 END_TIMEOUT = 120
 """Seconds after the last kill within which every order ends."""
-WAITING_WORKER = {"charge": "orders", "void": "orders", "refund": "orders", "booking": "shipping"}
-"""The kind of worker that waits for the response, by kind of ledger entry."""
 
 
 class ForkServer:
-    """Forks workers, two of each kind, and replaces those that are killed."""
+    """Forks workers, and replaces those that are killed."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self._environment = environment
@@ -65,7 +57,7 @@ class ForkServer:
         self.workers[kind].append(int(self._process.stdout.readline()))
 
     def kill(self, kind: str) -> None:
-        """Kill and replace every worker of a kind: one of them waits for the response."""
+        """Kill and replace every worker of a kind, and so the one that waits for an answer."""
         killed, self.workers[kind] = self.workers[kind], []
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -97,6 +89,8 @@ class Run:
     name: str = "kill"
     """Prefix of its order ids: the Temporal server is shared."""
     charge_attempts: int = 2
+    concurrent: int = 12
+    """Orders in progress at the same time."""
     rng: random.Random = field(default_factory=lambda: random.Random(SEED))
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     kills: Counter[str] = field(default_factory=Counter)
@@ -111,6 +105,7 @@ class Run:
             "charge": step.model_copy(update={"attempts": self.charge_attempts}),
             "outage": backoff,
             "retry_forever_backoff": backoff,
+            "capture_retries": backoff,
         }
         return automatic_order(
             f"{self.name}-{SEED}-{number}",
@@ -119,8 +114,8 @@ class Run:
             policy=OrderPolicy(shipping_task_queue=self.queues.shipping, **policy),
         )
 
-    async def run_order(self, number: int) -> None:
-        """Start an order, cancel every third one after a random time, and wait until it has ended."""
+    async def run_order(self, number: int) -> OrderStatus:
+        """Start an order, cancel every third one after a random time, and return its status when it has ended."""
         order = self.order(number)
         self.started.append(order.order_id)
         await self.client.start(order)
@@ -128,7 +123,7 @@ class Run:
             await asyncio.sleep(self.rng.random() * 2)
             with suppress(OrderChangeRejected, OrderNotFound, TemporalUnavailable):
                 await self.client.change(order.order_id, Change.cancel("changed my mind"))
-        await self.until_ended(order.order_id)
+        return await self.until_ended(order.order_id)
 
     async def until_ended(self, order_id: str) -> OrderStatus:
         """Return the order's status once it has ended and no charge, refund or void is pending.
@@ -158,40 +153,20 @@ class Run:
 
 
 @contextmanager
-def fork_server(folder: Path, **environment: str) -> Iterator[ForkServer]:
-    """Yield two workers of each kind, with additional environment variables."""
+def fork_server(folder: Path, workers: int = 2, **environment: str) -> Iterator[ForkServer]:
+    """Yield that number of workers of each kind, with additional environment variables."""
     made = ForkServer({**environment, "ORDERFLEET_HEALTH_PORT": "0", "ORDERFLEET_DRAIN_TIMEOUT": "2s"}, folder)
     try:
         for kind in ("orders", "shipping"):
-            for _ in range(2):
+            for _ in range(workers):
                 made.start(kind)
         yield made
     finally:
         made.close()
 
 
-async def kill_while_ordering(run: Run, fork_server: ForkServer) -> None:
-    """Run until there were enough kills, and check that every order ended correctly."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(keep_ordering(run))
-        group.create_task(keep_killing(run, fork_server))
-
-    money, parcels = run.ledgers.money(), run.ledgers.parcels()
-    ends: Counter[str] = Counter()
-    broken: dict[str, list[str]] = {}
-    for order_id in run.started:
-        status = await run.until_ended(order_id)
-        ends[f"{status.step}, payment {status.payment.status}"] += 1
-        if problems := order_errors(order_id, status, money, parcels):
-            broken[order_id] = problems
-
-    print(summary(run, ends, money, parcels))
-    assert not broken, broken
-    assert run.kills.total() >= run.wanted
-
-
 async def keep_ordering(run: Run) -> None:
-    """Keep `CONCURRENT_ORDERS` orders in progress until there were enough kills; then let them end."""
+    """Keep orders in progress until there were enough kills; then let them end."""
     numbers = iter(range(1, 100_000))
 
     async def order_repeatedly() -> None:
@@ -199,39 +174,5 @@ async def keep_ordering(run: Run) -> None:
             await run.run_order(next(numbers))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(CONCURRENT_ORDERS):
+        for _ in range(run.concurrent):
             group.create_task(order_repeatedly())
-
-
-async def keep_killing(run: Run, fork_server: ForkServer) -> None:
-    """Kill the worker that waits for the response to a new ledger entry."""
-    seen = run.ledgers.latest_entries()
-    while run.kills.total() < run.wanted:
-        now = await asyncio.to_thread(run.ledgers.latest_entries)
-        new = [kind for kind, number in now.items() if number > seen.get(kind, 0)]
-        seen = now
-        if new:
-            # The kind with the fewest kills, so that each gets its share.
-            entry_kind = min(new, key=lambda kind: run.kills[kind])
-            fork_server.kill(WAITING_WORKER[entry_kind])
-            run.kills[entry_kind] += 1
-            # Without a pause no worker would ever complete an order.
-            await asyncio.sleep(0.7 + run.rng.random())
-            seen = await asyncio.to_thread(run.ledgers.latest_entries)
-        else:
-            await asyncio.sleep(0.005)
-    run.stop.set()
-
-
-def summary(run: Run, ends: Counter[str], money: Counter[tuple[str, str]], parcels: Counter[str]) -> str:
-    entries: Counter[str] = Counter()
-    for (kind, _), count in money.items():
-        entries[kind] += count
-    lines = [
-        f"seed {SEED}: {run.kills.total()} kills over {len(run.started)} orders",
-        f"  kills after     {dict(run.kills)}",
-        f"  provider        {dict(entries)}",
-        f"  carrier         {parcels.total()} parcels",
-        *(f"  orders          {count:4} {end}" for end, count in sorted(ends.items())),
-    ]
-    return "\n".join(["", *lines])

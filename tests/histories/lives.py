@@ -219,7 +219,8 @@ async def charge_refused(fleet: WorkflowTestEnv, order_id: str) -> None:
 
 @life
 async def charge_unknown(fleet: WorkflowTestEnv, order_id: str) -> None:
-    fleet.provider.charging.after += [hangs] * 2
+    fleet.provider.charging.after.append(hangs)
+    fleet.provider.looking_up.before.append(hangs)
     policy = quick_policy(fleet.settings, charge=HASTY)
     await ends(await fleet.start(fleet.order(order_id, review=AUTO, policy=policy)))
 

@@ -99,7 +99,8 @@ async def capture_retried_by_signal(fleet: WorkflowTestEnv, order_id: str) -> No
 
 @life
 async def capture_unknown(fleet: WorkflowTestEnv, order_id: str) -> None:
-    fleet.provider.capturing.after += [hangs] * 2
+    fleet.provider.capturing.after.append(hangs)
+    fleet.provider.looking_up.before.append(hangs)
     await ends(
         await _on_shipment(fleet, order_id, policy=quick_policy(fleet.settings, capture=HASTY, capture_retries=AT_ONCE))
     )

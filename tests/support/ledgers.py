@@ -27,12 +27,6 @@ class Ledgers:
         """Return the number of parcels that left, by order."""
         return Counter(row[0] for row in self._read("select order_id from carrier_parcels where not voided"))
 
-    def latest_entries(self) -> dict[str, int]:
-        """Return the id of the last entry by kind; a new one means that a worker waits for the response."""
-        found = dict(self._read("select kind, max(id) from payment_entries group by kind"))
-        found.update(self._read("select 'booking', max(id) from carrier_parcels where true having max(id) > 0"))
-        return found
-
     def _read(self, query: str) -> list[tuple]:
         if not self._path.exists():
             return []

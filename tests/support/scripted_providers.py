@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from orderfleet.domain.errors import BookingVoided
+from temporalio import activity
+
+from orderfleet.domain.errors import BookingVoided, ProviderUnavailable
 from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import (
     AmountLimits,
@@ -25,7 +27,8 @@ from orderfleet.domain.payment import (
     VoidOutcome,
 )
 from orderfleet.domain.shipment import Booking, BookingState, Parcel
-from orderfleet.providers.payments.simulated import PaymentLedger, SimulatedPayments
+from orderfleet.providers.payments.simulated import PaymentLedger
+from support.forgetful_payments import ForgetfulPayments
 
 Behavior = Callable[[], Awaitable[None]]
 
@@ -84,7 +87,11 @@ class ScriptedPayments:
         """Keys of voided charges and authorizations; a test may add others. The first one of a payment has its id."""
         self.amount_limits: dict[str, AmountLimits] = {}
         """That the adapter answers by currency, whatever the provider accepts."""
-        self._provider = SimulatedPayments()
+        self.unavailable_until: datetime | None = None
+        """Attempts that Temporal starts earlier get no answer."""
+        self.search_lags = False
+        """Whether a look-up does not find what the books have."""
+        self._provider = ForgetfulPayments()
 
     @property
     def ledger(self) -> PaymentLedger:
@@ -96,7 +103,11 @@ class ScriptedPayments:
         self.charges.clear()
         self.refunds.clear()
         self.voided.clear()
-        self._provider = SimulatedPayments()
+        self._provider = ForgetfulPayments()
+
+    def forget_keys(self) -> None:
+        """From now on, each request is a new one, also under a key of an earlier one."""
+        self._provider.forget_keys()
 
     def limits(self, currency: str) -> AmountLimits:
         return self.amount_limits.get(currency, AmountLimits())
@@ -127,7 +138,7 @@ class ScriptedPayments:
 
     async def look_up(self, payment: PaymentIntent) -> ProviderPayment | None:
         async with self._scripted(self.looking_up, None):
-            return await self._provider.look_up(payment)
+            return None if self.search_lags else await self._provider.look_up(payment)
 
     def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
         return self._provider.payments(since, until)
@@ -135,6 +146,8 @@ class ScriptedPayments:
     @asynccontextmanager
     async def _scripted(self, script: Script, payment: PaymentIntent | None) -> AsyncIterator[None]:
         """Run the script before and after a call; a payment that was voided is rejected."""
+        if self.unavailable_until is not None and activity.info().started_time < self.unavailable_until:
+            raise ProviderUnavailable("closed")
         await script.begin()
         if payment is not None and payment.key in self.voided:
             await self._provider.void(payment)

@@ -146,7 +146,8 @@ async def test_parked_shipment_is_no_attempt(workflow_env: WorkflowTestEnv) -> N
 
 
 async def test_unknown_capture_is_captured_again_by_itself(workflow_env: WorkflowTestEnv) -> None:
-    workflow_env.provider.capturing.after += [hangs] * 2
+    workflow_env.provider.capturing.after.append(hangs)
+    workflow_env.provider.looking_up.before.append(hangs)
     hasty = StepPolicy(attempt_timeout="300ms", attempts=2, initial_interval="10ms")
     policy = quick_policy(
         workflow_env.settings, capture=hasty, capture_retries=OutagePolicy(first="300ms", longest="1s")
@@ -191,7 +192,8 @@ async def test_hold_that_times_out_cancels_the_order(skipping_env: WorkflowTestE
 
 async def test_capture_without_an_answer_until_the_hold_ends_leaves_no_money(skipping_env: WorkflowTestEnv) -> None:
     """The provider captures, and no answer arrives: the void is the definite answer."""
-    skipping_env.provider.capturing.after += [fails(ProviderUnavailable("no answer"))] * 100
+    skipping_env.provider.capturing.after.append(fails(ProviderUnavailable("no answer")))
+    skipping_env.provider.looking_up.always = fails(ProviderUnavailable("no answer"))
     policy = quick_policy(skipping_env.settings, payment_hold=timedelta(hours=2))
     order = skipping_env.order("hold-12", review=AUTO, payment=ON_SHIPMENT, policy=policy)
     status = await (await skipping_env.start(order)).result()

@@ -133,6 +133,7 @@ async def test_charge_refused_after_an_outage_of_the_store_is_voided(
 
     queues = (task_queues.orders, task_queues.shipping)
     async with workflow_test_env(temporal_client, postgres_url, *queues, record=Unavailable) as workflow_env:
+        workflow_env.provider.search_lags = True
         workflow_env.provider.charging.before += [works, fails(PaymentRefused("too often"))]
         await workflow_env.start(workflow_env.order("m-33", review=AUTO))
         assert "too often" in await ends_failed(workflow_env, "m-33")
@@ -198,6 +199,7 @@ async def test_charge_of_voided_payment_is_recorded_as_voided(workflow_env: Work
 
 
 async def test_charge_with_rejected_request_is_voided(workflow_env: WorkflowTestEnv) -> None:
+    workflow_env.provider.search_lags = True
     workflow_env.provider.charging.after += [
         fails(ProviderUnavailable("answer lost")),
         fails(ProviderRequestRejected("no route")),
@@ -224,7 +226,8 @@ async def test_provider_that_recovers_charges_once(workflow_env: WorkflowTestEnv
 
 
 async def test_charge_without_answer_is_voided_and_refunded(workflow_env: WorkflowTestEnv) -> None:
-    workflow_env.provider.charging.after += [hangs] * 3
+    workflow_env.provider.charging.after.append(hangs)
+    workflow_env.provider.looking_up.before += [hangs] * 2
     policy = quick_policy(workflow_env.settings, charge=HASTY)
     await workflow_env.start(workflow_env.order("m-3", review=AUTO, policy=policy))
     assert "timed out" in await ends_failed(workflow_env, "m-3")

@@ -1,7 +1,8 @@
 """Activities of the order worker on the payment: charge, capture, void.
 
 Each stores what it is about to ask, asks the payment provider, and stores the answer. Each is idempotent: run again
-after its result was lost, it asks under the same key. What money may move, the order store decides.
+after its result was lost, it looks up what the provider has done, and else asks under the same key: a provider may have
+forgotten the key. What money may move, the order store decides.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class PaymentActivities:
     ) -> Charge:
         """The provider's answer to a charge or an authorization; records a refusal."""
         try:
-            return await self._take(payment, step.capture)
+            return await self._take(payment, step.capture, again=not row.is_new)
         except (PaymentRefused, PaymentVoided) as error:
             refused = isinstance(error, PaymentRefused)
             if refused and not (row.is_new and attempt_of(step) == 1):
@@ -133,8 +134,17 @@ class PaymentActivities:
                 await self._store.finish_payment(payment, end, progress=step.begin)
             raise
 
-    async def _take(self, payment: PaymentIntent, capture: CaptureMode) -> Charge:
-        """Charge or authorize; the provider's own id is stored first if it has one before."""
+    async def _take(self, payment: PaymentIntent, capture: CaptureMode, *, again: bool) -> Charge:
+        """Charge or authorize; the provider's own id is stored first if it has one before.
+
+        Args:
+            payment: the charge or the authorization.
+            capture: whether it charges or authorizes.
+            again: whether the provider may have been asked before.
+        """
+        found = await self._provider.look_up(payment) if again else None
+        if found is not None and _is_of(payment, found) and _is_made(found, capture):
+            return _answer(found, capture)
         if payment.reference is None and isinstance(self._provider, PreparesPayments):
             reference = await self._provider.prepare(payment, capture)
             if reference:
@@ -198,11 +208,13 @@ class PaymentActivities:
     ) -> PaymentRecord:
         """Ask for a capture and record the answer."""
         answer: Capture | None
+        unsure = decision.idle is not None or attempt_of(step) > 1
         try:
-            answer = await self._provider.capture(capture)
+            answer = await self._captured_before(capture) if unsure else None
+            answer = answer or await self._provider.capture(capture)
         except (PaymentRefused, PaymentVoided) as error:
             lapsed = isinstance(error, AuthorizationLapsed | PaymentVoided)
-            unsure = decision.idle is not None or attempt_of(step) > 1
+            # An earlier request may have arrived since.
             answer = await self._captured_before(capture) if unsure else None
             if answer is None:
                 if unsure and (decision.idle or 0) < SETTLED.total_seconds():
@@ -237,7 +249,7 @@ class PaymentActivities:
         if begun.authorization is None:
             return  # Another attempt has authorized or captured since.
         try:
-            answer = await self._take(begun.authorization, CaptureMode.ON_SHIPMENT)
+            answer = await self._take(begun.authorization, CaptureMode.ON_SHIPMENT, again=not begun.is_new)
         except (PaymentRefused, PaymentVoided) as error:
             end, outcome = PaymentStatus.FAILED, VoidOutcome.NEVER_CHARGED
             if not begun.is_new or isinstance(error, PaymentVoided):
@@ -291,7 +303,17 @@ def _charged(step: ChargeInput, row: PaymentRecord) -> ChargeResult:
 
 def _answer(found: ProviderPayment, capture: CaptureMode) -> Charge:
     """The answer to a charge or an authorization, as the provider's books have it."""
-    authorized = found.status is ProviderStatus.AUTHORIZED and capture is CaptureMode.ON_SHIPMENT
-    if authorized or found.status is ProviderStatus.CAPTURED:
+    if _is_made(found, capture):
         return Authorization(reference=found.reference, expires_at=found.expires_at)
     return Charge(reference=found.reference, pending=found.pending or PendingCustomer())
+
+
+def _is_made(found: ProviderPayment, capture: CaptureMode) -> bool:
+    """Whether the provider's books have the money, or for a later capture its authorization."""
+    authorized = found.status is ProviderStatus.AUTHORIZED and capture is CaptureMode.ON_SHIPMENT
+    return authorized or found.status is ProviderStatus.CAPTURED
+
+
+def _is_of(payment: PaymentIntent, found: ProviderPayment) -> bool:
+    """Whether the provider's books have this charge or authorization, and not another one under its key."""
+    return (found.order_id, found.currency, found.amount) == (payment.order_id, payment.currency, payment.amount)

@@ -1,7 +1,8 @@
 """Activities of the order worker on refunds: decide about one, and make it.
 
 The order store decides what can be refunded, and reserves it before the payment provider is asked. Each activity is
-idempotent: run again after its result was lost, it asks under the same key.
+idempotent: run again after its result was lost, it looks up what the provider has done, and else asks under the same
+key.
 """
 
 from __future__ import annotations
@@ -64,8 +65,7 @@ class RefundActivities:
         )
         failure, row = "", decision.payment
         for part in decision.parts:
-            unsure = _may_be_asked(step, decision, clock.now())
-            row, refusal = await self._refund_part(step, part, clock, unsure=unsure, last=part is decision.parts[-1])
+            row, refusal = await self._refund_part(step, decision, part, clock)
             failure = refusal or failure
         if not decision.parts and decision.status is not IntentStatus.REFUSED:
             # An earlier attempt recorded it, or nothing was left.
@@ -78,7 +78,7 @@ class RefundActivities:
         )
 
     async def _refund_part(
-        self, step: RefundInput, part: RefundIntent, clock: AttemptClock, *, unsure: bool, last: bool
+        self, step: RefundInput, decision: RefundDecision, part: RefundIntent, clock: AttemptClock
     ) -> tuple[PaymentRecord, str]:
         """Ask for one part of a refund and record the answer.
 
@@ -87,21 +87,23 @@ class RefundActivities:
         """
         answer: Refund | None
         try:
-            answer = await self._provider.refund(part)
+            # A provider that has forgotten the key would refund a second time.
+            answer = await self._refunded_before(part) if _was_asked(step, decision) else None
+            answer = answer or await self._provider.refund(part)
         except PaymentVoided:
             # The void refunded it.
             answer = Refund(reference=part.payment.reference or "")
         except PaymentRefused as error:
             answer = await self._refunded_before(part)
             if answer is None:
-                if unsure:
+                if _may_arrive(step, decision, clock.now()):
                     raise PaymentOutcomeUnknown(str(error)) from error
                 if step.request.refund_id == names.ORDER_REFUND:
                     raise  # The order is undone, so nothing but this refund can return the money.
                 failed = [] if step.failed is None else [_at(step.failed, clock.now(), error=str(error))]
                 async with clock.store_deadline():
                     return await self._store.finish_refund(part, None, error=str(error), events=failed), str(error)
-        done = [_at(step.done, clock.now())] if last else []
+        done = [_at(step.done, clock.now())] if part is decision.parts[-1] else []
         async with clock.store_deadline():
             return await self._store.finish_refund(part, answer, events=done), ""
 
@@ -112,13 +114,16 @@ class RefundActivities:
         return None if made is None else Refund(reference=made.reference)
 
 
-def _may_be_asked(step: RefundInput, decision: RefundDecision, now: datetime) -> bool:
+def _was_asked(step: RefundInput, decision: RefundDecision) -> bool:
+    """Whether the provider may have been asked for the refund before."""
+    return attempt_of(step) > 1 or step.asked_at is not None or not (step.reserved or decision.is_new)
+
+
+def _may_arrive(step: RefundInput, decision: RefundDecision, now: datetime) -> bool:
     """Whether an earlier request for the refund may still arrive at the provider."""
-    if attempt_of(step) > 1:
-        return True
-    if step.asked_at is not None:
+    if attempt_of(step) == 1 and step.asked_at is not None:
         return now - step.asked_at < SETTLED
-    return not step.reserved and not decision.is_new
+    return _was_asked(step, decision)
 
 
 def _at(event: AuditEvent, now: datetime, **detail: str) -> AuditEvent:

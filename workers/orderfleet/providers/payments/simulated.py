@@ -115,6 +115,8 @@ class SimulatedPayments(SimulatedProvider[PaymentLedger]):
     """
 
     unavailable = ProviderUnavailable
+    books: type[Books] = Books
+    """What reads and writes the ledger."""
 
     def __init__(
         self,
@@ -159,7 +161,7 @@ class SimulatedPayments(SimulatedProvider[PaymentLedger]):
         """
         async with self._call("capture", capture.key):
             self._check(capture.amount, capture.payment.currency)
-            return Capture(reference=await self.ledger.run(lambda ledger: Books(ledger).capture(capture)))
+            return Capture(reference=await self.ledger.run(lambda ledger: self.books(ledger).capture(capture)))
 
     async def refund(self, refund: RefundIntent) -> Refund:
         """Refund once; the same key again returns the same refund.
@@ -171,29 +173,29 @@ class SimulatedPayments(SimulatedProvider[PaymentLedger]):
         """
         async with self._call("refund", refund.key):
             self._check(refund.amount, refund.payment.currency)
-            return Refund(reference=await self.ledger.run(lambda ledger: Books(ledger).refund(refund)))
+            return Refund(reference=await self.ledger.run(lambda ledger: self.books(ledger).refund(refund)))
 
     async def void(self, payment: PaymentIntent) -> VoidOutcome:
         """Close the charge or the authorization; release and refund what it has."""
         async with self._call("void", payment.key):
-            return await self.ledger.run(lambda ledger: Books(ledger).void(payment))
+            return await self.ledger.run(lambda ledger: self.books(ledger).void(payment))
 
     async def look_up(self, payment: PaymentIntent) -> ProviderPayment | None:
         """Return what the books have of a charge or an authorization; None if nothing."""
         async with self._call("look_up", payment.key):
-            return await self.ledger.run(lambda ledger: Books(ledger).look_up(payment))
+            return await self.ledger.run(lambda ledger: self.books(ledger).look_up(payment))
 
     async def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
         """Yield what was requested or moved money from `since` until before `until`."""
         async with self._call("payments", ""):
-            found = await self.ledger.run(lambda ledger: Books(ledger).changed(since, until))
+            found = await self.ledger.run(lambda ledger: self.books(ledger).changed(since, until))
         for each in found:
             yield each
 
     async def _request(self, kind: str, payment: PaymentIntent) -> ProviderPayment:
         async with self._call(kind, payment.key):
             self._check(payment.amount, payment.currency, minimum=self.limits(payment.currency).minimum)
-            found = await self.ledger.run(lambda ledger: Books(ledger).request(kind, payment, course_of(payment)))
+            found = await self.ledger.run(lambda ledger: self.books(ledger).request(kind, payment, course_of(payment)))
             # Raised after the commit, because the books keep what failed.
             if found.status is ProviderStatus.FAILED:
                 raise PaymentRefused(f"payment {payment.key} was refused: {found.reason}")
