@@ -5,6 +5,7 @@ The means of payment decides what a confirmation does, as Stripe's test cards do
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ AUTHENTICATION = "pm_card_authenticationRequired"
 LAPSING = "pm_card_lapsing"
 """Its authorizations lapse after half a second."""
 BANK_DEBIT = "pm_bankDebit"
+VOUCHER = "pm_konbini"
+"""To be paid in a shop within two seconds."""
 SAVED = "pm_saved"
 """Belongs to the customer `CUSTOMER`."""
 CUSTOMER = "cus_1"
@@ -115,6 +118,16 @@ class Books:
                 intent["next_action"] = {"type": "redirect_to_url", "redirect_to_url": {"url": page}}
             else:
                 intent["next_action"] = {"type": "use_stripe_sdk", "use_stripe_sdk": {}}
+            self._event("payment_intent.requires_action", intent)
+        elif method == VOUCHER:
+            details = {
+                "hosted_voucher_url": f"https://pay.example.com/{intent_id}",
+                "expires_at": int(self.clock()) + 2,
+            }
+            intent |= {
+                "status": "requires_action",
+                "next_action": {"type": "konbini_display_details", "konbini_display_details": details},
+            }
             self._event("payment_intent.requires_action", intent)
         elif method == BANK_DEBIT:
             intent["status"] = "processing"
@@ -273,7 +286,7 @@ class Books:
 
     def _event(self, kind: str, content: Object) -> None:
         # An event keeps the object as it was.
-        event = self._new("event", "evt") | {"type": kind, "data": {"object": {**content}}}
+        event = self._new("event", "evt") | {"type": kind, "data": {"object": copy.deepcopy(content)}}
         self.events.append(event)
 
     def _new(self, kind: str, prefix: str) -> Object:

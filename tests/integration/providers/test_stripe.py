@@ -646,6 +646,9 @@ class TestBooks:
     async def test_look_up_of_an_unknown_payment_is_none(self, payments):
         assert await payments.look_up(intent()) is None
 
+    async def test_look_up_of_an_intent_that_nothing_confirmed_is_none(self, payments):
+        assert await payments.look_up(await prepared(payments)) is None
+
     async def test_look_up_finds_the_confirmed_intent_by_its_metadata(self, server, payments):
         payment = await charged(payments)
         server.forget_keys()
@@ -672,7 +675,8 @@ class TestBooks:
         server.books.clock = lambda: now + 86400
         await payments.refund(RefundIntent(payment=old, refund_id="r1", amount=500))
         for number in range(105):
-            await prepared(payments, payment_id=f"pay-new-{number}")
+            await charged(payments, payment_id=f"pay-new-{number}", method=books.AUTHENTICATION)
+        await prepared(payments, payment_id="pay-untried")
         server.books.create({"amount": "100", "currency": "usd", "metadata": {"order_id": "of another system"}})
         since = datetime.fromtimestamp(now + 3600, UTC)
         found = [each async for each in payments.payments(since, since + timedelta(days=2))]

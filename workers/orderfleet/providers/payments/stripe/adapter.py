@@ -163,6 +163,8 @@ class StripePayments:
     async def look_up(self, payment: PaymentIntent) -> ProviderPayment | None:
         """What Stripe has of a charge or an authorization; without a reference it is searched.
 
+        A PaymentIntent that was never confirmed is none: a repeated `prepare` may leave one behind.
+
         Raises:
             PaymentRefused: the PaymentIntent has other content.
             ProviderRequestRejected: the PaymentIntent is unknown, or the API key lacks a permission.
@@ -170,10 +172,10 @@ class StripePayments:
         """
         async with self._within_timeout():
             intent = await self._found(payment)
-            return None if intent is None else await self._with_movements(intent)
+            return None if intent is None or intent.untried else await self._with_movements(intent)
 
     async def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
-        """Every PaymentIntent of ours that was created or moved money in a time range. Raises as `look_up`.
+        """Every charge and authorization of ours that was created or moved money in a time range. Raises as `look_up`.
 
         Args:
             since: beginning of the range.
@@ -183,7 +185,7 @@ class StripePayments:
         seen = set()
         async for intent in self._api.created(first, last):
             seen.add(intent.id)
-            if intent.is_ours:
+            if intent.is_ours and not intent.untried:
                 yield await self._with_movements(intent)
         async for intent_id in self._api.moved(first, last):
             if intent_id not in seen:

@@ -187,6 +187,11 @@ class StripeIntent(Contract):
         return number_in(self.metadata)
 
     @property
+    def untried(self) -> bool:
+        """Whether nothing has confirmed it, so it is no charge and no authorization yet."""
+        return self.status in UNCONFIRMED and self.latest_charge is None and not self.decline
+
+    @property
     def authorized(self) -> bool:
         """Whether its amount was authorized at some time."""
         if self.status in {IntentStatus.REQUIRES_CAPTURE, IntentStatus.SUCCEEDED}:
