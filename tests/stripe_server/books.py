@@ -204,8 +204,10 @@ class Books:
     # What happens at Stripe without a request.
 
     def finish(self, intent_id: str, *, declined: bool = False) -> None:
-        """The customer or the bank has answered."""
+        """The customer or the bank has answered, which is too late for a canceled one."""
         intent = self.intents[intent_id]
+        if intent["status"] not in {"requires_action", "processing"}:
+            return
         intent["next_action"] = None
         if declined:
             self._fail(intent, "payment_intent_authentication_failure", None)
@@ -219,6 +221,7 @@ class Books:
     def fail_refund(self, refund_id: str) -> None:
         refund = self.refunds[refund_id]
         refund |= {"status": "failed", "failure_reason": "lost_or_stolen_card"}
+        self._move(refund, refund["amount"])
         self._event("refund.updated", refund)
         self._event("refund.failed", refund)
 

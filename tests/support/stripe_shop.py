@@ -19,7 +19,7 @@ from stripe_server.server import KEY
 from support.documents import PROVIDERS, files
 from support.factories import order_json
 from support.polling import eventually
-from support.role_processes import RoleProcess, RoleProcesses
+from support.role_processes import RoleProcesses
 
 WEBHOOK_SECRET: Final = "whsec_shop"
 ENDS: Final = {"shipped", "delivered", "canceled", "failed"}
@@ -36,7 +36,6 @@ class StripeShop:
         database_url: of the order store.
         key_file: of the API key.
         secret_file: of the signing secrets of the webhooks.
-        workers: processes of the workers by kind.
         environment: of a command line.
     """
 
@@ -47,12 +46,11 @@ class StripeShop:
         database_url: str,
         key_file: Path,
         secret_file: Path,
-        workers: Mapping[str, RoleProcess],
         environment: Mapping[str, str],
     ) -> None:
         self.stripe, self.caller, self.database_url = stripe, caller, database_url
         self.key_file, self.secret_file = key_file, secret_file
-        self.workers, self._environment = workers, environment
+        self._environment = environment
 
     async def call(self, name: str, *args: Any, **options: Any) -> Any:
         """Call Stripe's server, as `StripeProcess.call`."""
@@ -129,6 +127,10 @@ class StripeShop:
         """The one PaymentIntent of an order."""
         (found,) = await self.intents(order_id)
         return found
+
+    async def send_webhooks(self, secret: str = WEBHOOK_SECRET) -> None:
+        """Send events to the API from now on, signed by a secret."""
+        await self.call("webhooks.send_to", f"{self.caller.base_url}/webhooks/stripe", secret)
 
     async def webhooks_are_sent(self) -> None:
         """Wait until every event has been accepted."""
@@ -213,14 +215,14 @@ async def stripe_shop(environment: Mapping[str, str], folder: Path) -> AsyncIter
             "ORDERFLEET_SIMULATED_LEDGER": str(folder / "carrier.db"),
         }
         processes = RoleProcesses(stack, own, folder)
-        workers = {kind: await processes.worker(kind) for kind in ("orders", "shipping")}
+        workers = [await processes.worker(kind) for kind in ("orders", "shipping")]
         api = await processes.api()
-        for process in (*workers.values(), api):
+        for process in (*workers, api):
             await process.answers("/readyz", 200)
-        url = f"http://127.0.0.1:{api.port}"
-        stripe.call("webhooks.send_to", f"{url}/webhooks/stripe", WEBHOOK_SECRET)
-        caller = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
-        yield StripeShop(stripe, caller, environment["ORDERFLEET_DATABASE_URL"], key_file, secret_file, workers, own)
+        caller = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=30))
+        shop = StripeShop(stripe, caller, environment["ORDERFLEET_DATABASE_URL"], key_file, secret_file, own)
+        await shop.send_webhooks()
+        yield shop
 
 
 def documented_settings() -> dict[str, str]:

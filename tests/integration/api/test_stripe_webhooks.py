@@ -338,3 +338,20 @@ def test_invalid_file_of_secrets_is_an_error_at_the_start(tmp_path: Path, conten
 def test_events_are_those_that_the_documentation_names() -> None:
     text = (Path(__file__).parents[3] / "deploy" / "docs" / "providers.md").read_text()
     assert [event for event in EVENTS if f"`{event}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"orderfleet_payment_id": "two words"},
+        {"orderfleet_order_id": "ord-1\n"},
+        {"orderfleet_number": "9" * 5000},
+        {"orderfleet_number": "\u00b2"},
+        {"orderfleet_number": "0"},
+    ],
+)
+async def test_event_with_ids_that_are_none_of_ours_is_ignored(shop: Shop, metadata: dict[str, str]) -> None:
+    given = {"orderfleet_payment_id": "pay-1", "orderfleet_order_id": "ord-1", "orderfleet_number": "1", **metadata}
+    intent = shop.stripe.create({"amount": "100", "currency": "usd", "metadata": given})
+    shop.stripe.confirm(intent["id"], {"payment_method": books.CARD})
+    assert await shop.deliver() == ["ignored"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from orderfleet.domain.errors import (
     AuthorizationLapsed,
@@ -311,6 +312,13 @@ class TestErrors:
             await payments.prepare(intent(), IMMEDIATE)
         with pytest.raises(InvalidProviderFile):
             await AsyncExitStack().enter_async_context(PAYMENT_PROVIDERS.open(settings(server, key_file)))
+
+    @pytest.mark.parametrize(("environment", "warnings"), [("local", 0), ("production", 1)])
+    async def test_key_for_tests_outside_a_local_stack_is_logged(self, server, key_file, environment, warnings):
+        with capture_logs() as logged:
+            async with PAYMENT_PROVIDERS.open(settings(server, key_file, environment=environment)):
+                pass
+        assert [each["event"].endswith("no money moves") for each in logged] == [True] * warnings
 
     async def test_unknown_reference_is_rejected(self, payments):
         with pytest.raises(ProviderRequestRejected, match="No such payment_intent"):

@@ -37,6 +37,7 @@ async def shop(backing: Backing, tmp_path_factory: pytest.TempPathFactory) -> As
             "ORDERFLEET_API_HOST": "127.0.0.1",
             "ORDERFLEET_DRAIN_TIMEOUT": "5s",
             "ORDERFLEET_STEP_INITIAL_INTERVAL": "200ms",
+            "ORDERFLEET_STEP_ATTEMPTS": "6",
             "ORDERFLEET_RECONCILIATION_GRACE": "0s",
         }
         async with stripe_shop(environment, folder) as made:
@@ -223,7 +224,7 @@ async def test_webhook_with_a_wrong_signature_is_400_and_changes_nothing(shop: S
 
 
 async def test_signing_secret_is_rotated_with_both_in_the_file(shop: StripeShop) -> None:
-    await shop.call("webhooks.send_to", f"{shop.caller.base_url}/webhooks/stripe", "whsec_rotated")
+    await shop.send_webhooks("whsec_rotated")
     await shop.order("str-15", books.AUTHENTICATION)
     await shop.until_pending("str-15")
     await shop.call("books.finish", (await shop.intent("str-15"))["id"])
@@ -268,6 +269,25 @@ async def test_replaced_api_key_is_used_by_running_orders(shop: StripeShop) -> N
     await shop.until("str-18", lambda status: "401" in (status["last_error"] or ""))
     shop.key_file.write_text("sk_test_rotated\n")
     assert await shop.until_ended("str-18") == ("shipped", "CHARGED")
+
+
+async def test_reconciliation_records_what_webhooks_then_report_without_an_effect(shop: StripeShop) -> None:
+    await shop.order("str-19")
+    await shop.until_ended("str-19")
+    await shop.refund("str-19", "5.00", "r1")
+    await shop.call("webhooks.send_to", "", "")
+    intent = await shop.intent("str-19")
+    (refund,) = await shop.call("books.refunds_of", intent["id"])
+    await shop.call("books.fail_refund", refund["id"])
+    await shop.call("books.refund", {"payment_intent": intent["id"], "amount": "300"})
+    await shop.call("books.win_dispute", (await shop.call("books.dispute", intent["id"]))["id"])
+    code, output = await shop.orderfleet("payments", "reconcile", "--from", "1h", "-o", "json")
+    assert (code, json.loads(output)["repaired"], json.loads(output)["differences"]) == (0, 4, [])
+    recorded = await shop.payment("str-19")
+    assert (recorded["refunded"], recorded["charged_back"]) == ("3.00", "0.00")
+    await shop.send_webhooks()
+    await shop.webhooks_are_sent()
+    assert await shop.payment("str-19") == recorded
 
 
 async def test_reconciliation_finds_no_difference(shop: StripeShop) -> None:
