@@ -26,7 +26,7 @@ class Webhooks:
 
     def __init__(self, books: Books) -> None:
         self.deliveries: list[Object] = []
-        """The type and the id of each event that was sent, and the status of the answer; 0 without one."""
+        """Type, id and object of each event that was sent; status of the answer, 0 without one, and its result."""
         self._books = books
         self._unsent = 0
         self._url = self._secret = ""
@@ -81,15 +81,16 @@ class Webhooks:
     async def _send(self, client: aiohttp.ClientSession, event: Object, delay: float) -> None:
         await asyncio.sleep(delay)
         body = json.dumps(event)
+        sent = {"type": event["type"], "id": event["id"], "object": event["data"]["object"]["id"]}
         status = 0
         while status != 200:
             header = stripe.WebhookSignature.generate_signature_header(body, self._secret, int(time.time()))
             try:
                 async with client.post(self._url, data=body, headers={"Stripe-Signature": header}) as answer:
-                    status = answer.status
+                    status, result = answer.status, (await answer.json(content_type=None)).get("result")
             except (aiohttp.ClientError, OSError):
-                status = 0
-            self.deliveries.append({"type": event["type"], "id": event["id"], "status": status})
+                status, result = 0, None
+            self.deliveries.append({**sent, "status": status, "result": result})
             if status != 200:
                 await asyncio.sleep(_RETRY_SECONDS)
         self._unsent -= 1

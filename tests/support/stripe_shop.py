@@ -69,19 +69,22 @@ class StripeShop:
     async def order(self, order_id: str, method: str = books.CARD, capture: str = "immediate", **changes: Any) -> None:
         """Post an order of 19.98 USD."""
         terms = {"payment": {"method": method, "capture": capture}, "review": {"mode": "auto"}, **changes}
-        answer = await self.caller.post("/orders", json=order_json(order_id, **terms))
-        assert answer.status_code == 201, answer.text
+        await self._answered("POST", "/orders", json=order_json(order_id, **terms))
 
     async def status(self, order_id: str) -> Object:
-        answer = await self.caller.get(f"/orders/{order_id}")
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return (await self._answered("GET", f"/orders/{order_id}")).json()
 
     async def payment(self, order_id: str) -> Object:
         """The payment with its ledger, as the API has it."""
-        answer = await self.caller.get(f"/orders/{order_id}/payment")
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return (await self._answered("GET", f"/orders/{order_id}/payment")).json()
+
+    async def _answered(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request, again while the API is too busy."""
+        answer = await eventually(
+            lambda: self.caller.request(method, path, **options), lambda answer: answer.status_code != 503, interval=0.2
+        )
+        assert answer.is_success, answer.text
+        return answer
 
     async def until(self, order_id: str, holds: Callable[[Object], object], seconds: float = 60) -> Object:
         """Wait until the recorded status of an order meets a condition, and return it."""
@@ -98,25 +101,22 @@ class StripeShop:
         return found["payment"]
 
     async def change(self, order_id: str, signal: str, **body: Any) -> None:
-        answer = await self.caller.post(f"/orders/{order_id}/signals/{signal}", json=body)
-        assert answer.status_code == 200, answer.text
+        await self._answered("POST", f"/orders/{order_id}/signals/{signal}", json=body)
 
     async def refund(self, order_id: str, amount: str, refund_id: str) -> Object:
         """Refund an amount, wait until it has ended, and return it."""
         body = {"amount": amount, "refund_id": refund_id}
-        answer = await self.caller.post(f"/orders/{order_id}/refunds", json=body)
-        assert answer.status_code in {201, 202}, answer.text
+        await self._answered("POST", f"/orders/{order_id}/refunds", json=body)
 
         async def found() -> Object | None:
-            answer = await self.caller.get(f"/orders/{order_id}/refunds")
-            refunds = answer.json()["refunds"]
+            refunds = (await self._answered("GET", f"/orders/{order_id}/refunds")).json()["refunds"]
             return next((one for one in refunds if one["refund_id"] == refund_id and one["status"] != "pending"), None)
 
         return await eventually(found, interval=0.1)
 
     async def kinds(self, order_id: str) -> list[str]:
         """The kinds of the events of an order's audit trail."""
-        answer = await self.caller.get(f"/orders/{order_id}/events", params={"limit": 200})
+        answer = await self._answered("GET", f"/orders/{order_id}/events", params={"limit": 200})
         return [event["kind"] for event in answer.json()["events"]]
 
     async def intents(self, order_id: str) -> list[Object]:
