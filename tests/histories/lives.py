@@ -49,12 +49,13 @@ def life(play: Life) -> Life:
     return play
 
 
-async def _ends(handle: WorkflowHandle[Any, OrderStatus]) -> None:
+async def ends(handle: WorkflowHandle[Any, OrderStatus]) -> None:
+    """Wait for the end of an order, which may fail."""
     with suppress(WorkflowFailureError):
         await handle.result()
 
 
-async def _refunded(fleet: WorkflowTestEnv, order_id: str) -> None:
+async def refunded(fleet: WorkflowTestEnv, order_id: str) -> None:
     """Wait for the end of the refund's workflow, if there is one."""
     with suppress(RPCError):
         await fleet.temporal.get_workflow_handle(names.refund_workflow_id(names.default_payment_id(order_id))).result()
@@ -67,73 +68,73 @@ async def _reviewed(fleet: WorkflowTestEnv, order_id: str, **changes: Any) -> Wo
     return handle
 
 
-async def _while(
-    gate: Gate, fleet: WorkflowTestEnv, order_id: str, do: Callable[[WorkflowHandle], Awaitable[Any]]
+async def while_gated(
+    gate: Gate, fleet: WorkflowTestEnv, order_id: str, do: Callable[[WorkflowHandle], Awaitable[Any]], **changes: Any
 ) -> None:
     """Start an order and do something while its gate holds it."""
-    handle = await fleet.start(fleet.order(order_id, review=AUTO))
+    handle = await fleet.start(fleet.order(order_id, review=AUTO, **changes))
     await gate.reached.wait()
     with suppress(OrderChangeRejected):
         await do(handle)
     gate.opened.set()
-    await _ends(handle)
-    await _refunded(fleet, order_id)
+    await ends(handle)
+    await refunded(fleet, order_id)
 
 
 @life
 async def shipped(fleet: WorkflowTestEnv, order_id: str) -> None:
-    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 
 
 @life
 async def reviewed(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
     await fleet.client.change(order_id, Change.approve())
-    await _ends(handle)
+    await ends(handle)
 
 
 @life
 async def approved_by_signal(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
     await handle.signal("approve_order")
-    await _ends(handle)
+    await ends(handle)
 
 
 @life
 async def declared(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id, generation=1)
     await fleet.client.apply_spec(order_id, SpecUpdate(generation=2, approved=True, address=ELSEWHERE))
-    await _ends(handle)
+    await ends(handle)
 
 
 @life
 async def review_timed_out(fleet: WorkflowTestEnv, order_id: str) -> None:
-    await _ends(await _reviewed(fleet, order_id, review=Review(timeout=timedelta(seconds=2))))
+    await ends(await _reviewed(fleet, order_id, review=Review(timeout=timedelta(seconds=2))))
 
 
 @life
 async def approved_by_time(fleet: WorkflowTestEnv, order_id: str) -> None:
     review = Review(timeout=timedelta(seconds=2), on_timeout=ReviewTimeoutAction.APPROVE)
-    await _ends(await _reviewed(fleet, order_id, review=review))
+    await ends(await _reviewed(fleet, order_id, review=review))
 
 
 @life
 async def wrong(fleet: WorkflowTestEnv, order_id: str) -> None:
-    await _ends(await fleet.start(fleet.order(order_id, review=AUTO, address=ADDRESS.model_copy(update={"city": ""}))))
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO, address=ADDRESS.model_copy(update={"city": ""}))))
 
 
 @life
 async def canceled_in_review(fleet: WorkflowTestEnv, order_id: str) -> None:
     handle = await _reviewed(fleet, order_id)
     await fleet.client.change(order_id, Change.cancel("changed my mind"))
-    await _ends(handle)
+    await ends(handle)
 
 
 @life
 async def canceled_after_the_charge(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.after.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too dear")))
+    await while_gated(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too dear")))
 
 
 @life
@@ -145,26 +146,26 @@ async def canceled_in_temporal(fleet: WorkflowTestEnv, order_id: str) -> None:
         await handle.cancel()
         await fleet.client.status(order_id)  # The answering workflow task has the cancel.
 
-    await _while(gate, fleet, order_id, cancel)
+    await while_gated(gate, fleet, order_id, cancel)
 
 
 @life
 async def canceled_while_dispatched(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.carrier.booking.before.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("just in time")))
+    await while_gated(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("just in time")))
 
 
 @life
 async def canceled_too_late(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.carrier.booking.after.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too late")))
+    await while_gated(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too late")))
 
 
 @life
 async def deadline_passed(fleet: WorkflowTestEnv, order_id: str) -> None:
-    await _ends(await _reviewed(fleet, order_id, deadline=timedelta(seconds=2)))
+    await ends(await _reviewed(fleet, order_id, deadline=timedelta(seconds=2)))
 
 
 @life
@@ -173,54 +174,54 @@ async def address_changed_in_review(fleet: WorkflowTestEnv, order_id: str) -> No
     await fleet.client.change(order_id, Change.update_address(ELSEWHERE))
     await fleet.until_recorded(order_id, lambda status: status.address == ELSEWHERE)
     await fleet.client.change(order_id, Change.approve())
-    await _ends(handle)
+    await ends(handle)
 
 
 @life
 async def address_changed_during_the_charge(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.provider.charging.before.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.update_address(ELSEWHERE)))
+    await while_gated(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.update_address(ELSEWHERE)))
 
 
 @life
 async def address_changed_too_late(fleet: WorkflowTestEnv, order_id: str) -> None:
     gate = Gate()
     fleet.carrier.booking.before.append(gate)
-    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.update_address(ELSEWHERE)))
+    await while_gated(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.update_address(ELSEWHERE)))
 
 
 @life
 async def dispatch_failed_once(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.carrier.booking.before.append(fails(CarrierRefused("van is full")))
-    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 
 
 @life
 async def dispatch_failed(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.carrier.booking.before += [fails(CarrierUnavailable("closed"))] * 3 + [fails(CarrierRefused("no vans"))]
-    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
-    await _refunded(fleet, order_id)
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+    await refunded(fleet, order_id)
 
 
 @life
 async def dispatch_answer_lost(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.carrier.booking.after += [hangs] * 2
     policy = quick_policy(fleet.settings, dispatch_carrier=HASTY)
-    await _ends(await fleet.start(fleet.order(order_id, review=AUTO, policy=policy)))
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO, policy=policy)))
 
 
 @life
 async def charge_refused(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.provider.charging.before.append(fails(PaymentRefused("card expired")))
-    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 
 
 @life
 async def charge_unknown(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.provider.charging.after += [hangs] * 2
     policy = quick_policy(fleet.settings, charge=HASTY)
-    await _ends(await fleet.start(fleet.order(order_id, review=AUTO, policy=policy)))
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO, policy=policy)))
 
 
 @life
@@ -229,14 +230,14 @@ async def refund_delayed(fleet: WorkflowTestEnv, order_id: str) -> None:
     fleet.provider.charging.after.append(gate)
     # More than the attempts of a round, so the refund waits on a timer.
     fleet.provider.refunding.before += [fails(ProviderUnavailable("come back later"))] * 4
-    await _while(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too dear")))
+    await while_gated(gate, fleet, order_id, lambda _: fleet.client.change(order_id, Change.cancel("too dear")))
 
 
 @life
 async def store_away(fleet: WorkflowTestEnv, order_id: str) -> None:
     away: list[Behavior] = [fails(StoreUnavailable("Postgres is unavailable"))]
     fleet.provider.charging.before += away
-    await _ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO)))
 
 
 @life
@@ -246,7 +247,7 @@ async def continued_as_new(fleet: WorkflowTestEnv, order_id: str) -> None:
         await fleet.client.change(order_id, Change.update_address(ADDRESS.model_copy(update={"street": street})))
     await eventually(handle.describe, lambda described: described.run_id != handle.first_execution_run_id)
     await fleet.client.change(order_id, Change.approve())
-    await _ends(handle)
+    await ends(handle)
 
 
 @life
@@ -255,7 +256,7 @@ async def delivered(fleet: WorkflowTestEnv, order_id: str) -> None:
     await fleet.until_recorded(order_id, lambda status: status.step is Step.SHIPPED)
     shipment = names.shipment_id(order_id, 1)
     await handle.signal("carrier_update", CarrierUpdate(shipment_id=shipment, status=ShipmentStatus.DELIVERED))
-    await _ends(handle)
+    await ends(handle)
 
 
 @life

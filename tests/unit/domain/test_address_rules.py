@@ -127,12 +127,6 @@ def test_problem_names_the_field_and_the_remedy_without_the_value():
     assert split_address_problems("the package is being dispatched") is None
 
 
-def test_check_of_the_first_defaults_asks_for_every_field():
-    checks = AddressChecks(validation="every_field")
-    assert len(address_problems(Address(), checks)) == 5
-    assert address_problems(Address(**VALID[9]), checks) == []
-
-
 @pytest.mark.parametrize("address", VALID, ids=lambda each: f"{each['country']}-{each.get('state', '')}")
 def test_latin_form_has_the_areas_of_the_library(address):
     given = {OF_THE_LIBRARY[name]: "" for name in OF_THE_LIBRARY}

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from orderfleet.domain import policy
 from orderfleet.domain.policy import (
     CURRENT_DEFAULTS,
-    EARLIER_DEFAULTS,
     AddressChecks,
     AddressValidation,
     OrderPolicy,
@@ -55,7 +54,7 @@ changes = st.fixed_dictionaries(
         "require_prices": st.booleans(),
         "address_checks": st.builds(
             AddressChecks,
-            validation=st.sampled_from([*AddressValidation, "every_field"]),
+            validation=st.sampled_from(AddressValidation),
             default_country=st.sampled_from(["", "US"]),
         ),
         "changes_per_run": st.integers(1, 10_000),
@@ -99,14 +98,7 @@ def test_current_defaults_are_those_that_running_orders_were_started_on():
     assert sorted(map(repr, full.values())) == sorted(
         map(repr, [2, 1000, {"first": "1s", "longest": "1h"}, "shipping-tq", None])
     )
-    assert CURRENT_DEFAULTS == 2
-
-
-def test_policy_on_the_first_defaults_differs_only_in_the_checks_of_addresses():
-    first = OrderPolicy.model_validate({"defaults": 1})
-    assert first == OrderPolicy(address_checks=AddressChecks(validation="every_field"))
-    assert OrderPolicy.model_validate(first.model_dump(mode="json")) == first
-    assert set(EARLIER_DEFAULTS[1]) == set(OrderPolicy.model_fields)
+    assert CURRENT_DEFAULTS == 1
 
 
 def test_policy_on_earlier_defaults_keeps_them(monkeypatch):

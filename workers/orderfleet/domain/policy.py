@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, model_serializer, model_validator
 
@@ -79,8 +79,7 @@ class AddressValidation(StrEnum):
 class AddressChecks(Contract):
     """How an order's addresses are checked, at its start and when they change."""
 
-    validation: AddressValidation | Literal["every_field"] = AddressValidation.REQUIRED
-    """`every_field` asks for street, city, state, zip and country, as orders on the defaults of number 1 do."""
+    validation: AddressValidation = AddressValidation.REQUIRED
     default_country: str = Field(default="", max_length=2)
     """Country of an address that names none, by its two letters of ISO 3166-1; empty for none."""
 
@@ -135,39 +134,9 @@ class OrderPolicy(Contract):
         return _merged(EARLIER_DEFAULTS.get(number) or _plain(_CURRENT), data)
 
 
-CURRENT_DEFAULTS: Final = 2
+CURRENT_DEFAULTS: Final = 1
 """Number of the defaults that the classes above and `_CURRENT` have. Orders that run were started with a number."""
-_EARLIER_STEP: Final[Mapping[str, Any]] = {
-    "attempt_timeout": "3s",
-    "attempts": 3,
-    "initial_interval": "1s",
-    "backoff": 2.0,
-    "maximum_interval": "30s",
-    "total_timeout": "1h",
-}
-EARLIER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {
-    1: {
-        "receive": _EARLIER_STEP,
-        "validation": _EARLIER_STEP,
-        "record": _EARLIER_STEP,
-        "charge": {**_EARLIER_STEP, "attempt_timeout": "4s"},
-        "prepare_package": {**_EARLIER_STEP, "attempt_timeout": "5s"},
-        "dispatch_carrier": {**_EARLIER_STEP, "attempt_timeout": "5s"},
-        "outage": {"first": "1s", "longest": "1m"},
-        "refund": {**_EARLIER_STEP, "attempt_timeout": "5s"},
-        "capture": {**_EARLIER_STEP, "attempt_timeout": "5s"},
-        "capture_retries": {"first": "1m", "longest": "1h"},
-        "payment_hold": "168h",
-        "payment_pending": "1h",
-        "payment_look_ups": {"first": "5s", "longest": "5m"},
-        "retry_forever_backoff": {"first": "1s", "longest": "1h"},
-        "shipping_task_queue": "shipping-tq",
-        "shipping_attempts": 2,
-        "require_prices": None,
-        "address_checks": {"validation": "every_field", "default_country": ""},
-        "changes_per_run": 1000,
-    }
-}
+EARLIER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {}
 """Defaults of earlier numbers, as JSON in full. Before a default above is changed, the old ones are copied here."""
 
 _DEFAULTS: Final = "defaults"

@@ -21,8 +21,7 @@ _PRICE_LIMIT: Final = Decimal(10) ** 10
 _MAX_ADJUSTMENTS: Final = 50  # as in the Order resource
 DEFAULT_ADDRESS_CHECKS: Final = AddressChecks()
 _BASIC: Final = ("street", "city")
-_EVERY_FIELD: Final = ("street", "city", "state", "zip", "country")
-"""Fields that orders on the first defaults ask for."""
+"""Fields that the lowest level asks for."""
 MAX_ORDER_BYTES: Final = 1024 * 1024
 """Maximum bytes of the JSON of items, adjustments, address and customer. Temporal accepts 2 MiB per payload and
 terminates a workflow that sends more, without compensation; the rest is for the other fields of a payload."""
@@ -81,8 +80,6 @@ def address_problems(address: Address, checks: AddressChecks) -> list[str]:
         address: to check.
         checks: how; those of the order's start.
     """
-    if checks.validation == "every_field":
-        return [f"address.{name}: is empty; fill it in" for name in _EVERY_FIELD if not getattr(address, name).strip()]
     return [*_unstorable(address), *_of_address(address, checks)]
 
 
