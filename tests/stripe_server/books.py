@@ -18,6 +18,8 @@ DECLINED = "pm_card_chargeDeclinedInsufficientFunds"
 AUTHENTICATION = "pm_card_authenticationRequired"
 LAPSING = "pm_card_lapsing"
 """Its authorizations lapse after half a second."""
+LAPSED = "pm_card_lapsed"
+"""Its first authorization lapses at once, and the next ones are declined."""
 BANK_DEBIT = "pm_bankDebit"
 VOUCHER = "pm_konbini"
 """To be paid in a shop within two seconds."""
@@ -106,8 +108,9 @@ class Books:
             raise Refused(400, "You cannot confirm this PaymentIntent because it's missing a payment method.")
         if method == SAVED and intent["customer"] != CUSTOMER:
             raise Refused(400, "The PaymentMethod belongs to a Customer.", code="parameter_invalid", param="customer")
+        declined = method == DECLINED or (method == LAPSED and self._is_used(method))
         intent["payment_method"], intent["last_payment_error"] = method, None
-        if method == DECLINED:
+        if declined:
             self._fail(intent, "card_declined", "insufficient_funds")
             codes = {"code": "card_declined", "decline_code": "insufficient_funds"}
             raise Refused(402, "Your card has insufficient funds.", type="card_error", **codes, payment_intent=intent)
@@ -251,11 +254,14 @@ class Books:
         dispute["balance_transactions"].append({"amount": amount, "created": int(self.clock())})
         self._event(event, dispute)
 
+    def _is_used(self, method: str) -> bool:
+        return any(each["payment_method"] == method for each in self.intents.values())
+
     def _succeed(self, intent: Object) -> None:
         manual = intent["capture_method"] == "manual"
         status = "available" if self.multicapture and intent["multicapture"] else "unavailable"
         intent["multicapture"] = status == "available"
-        until = self.clock() + (0.5 if intent["payment_method"] == LAPSING else 7 * 86400)
+        until = self.clock() + {LAPSING: 0.5, LAPSED: 0}.get(intent["payment_method"], 7 * 86400)
         card = {"capture_before": until if manual else None, "multicapture": {"status": status}}
         charge = self._charge(intent, "succeeded") | {"payment_method_details": {"type": "card", "card": card}}
         self.charges[charge["id"]] = charge

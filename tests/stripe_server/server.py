@@ -111,7 +111,12 @@ class StripeServer:
             params = unflattened(parse_qsl(text, keep_blank_values=True))
             self.requests.append((name, params, dict(request.headers)))
             fault = self.faults[name].pop(0) if self.faults[name] else None
+            key = request.headers.get("Idempotency-Key", "")
+            replayed = {"Idempotent-Replayed": "true"} if key in self._answers else {}
             if isinstance(fault, dict):
+                if fault["status"] == 500 and key:
+                    # Stripe saves an error that it meets while it carries out a request, too.
+                    self._answers[key] = (request.path, params, (500, json.loads(fault["body"])))
                 headers = {"request-id": "req_fault", **fault.get("headers", {})}
                 return web.Response(status=fault["status"], text=fault.get("body", ""), headers=headers)
             if fault != "drop_before":
@@ -127,7 +132,9 @@ class StripeServer:
                 assert request.transport is not None
                 request.transport.abort()
                 return web.Response()
-            return web.json_response(body, status=status, headers={"request-id": f"req_{len(self.requests)}"})
+            return web.json_response(
+                body, status=status, headers=replayed | {"request-id": f"req_{len(self.requests)}"}
+            )
 
         return handle
 

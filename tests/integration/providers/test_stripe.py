@@ -274,6 +274,29 @@ class TestErrors:
         assert len(server.operations("retrieve")) == (2 if fault == "drop_before" else 1)
         assert server.operations("confirm") == []
 
+    @pytest.mark.parametrize("operation", ["create", "capture", "refund", "void"])
+    async def test_error_that_stripe_has_saved_for_a_key_does_not_stay_for_a_day(self, server, payments, operation):
+        broken = {"status": 500, "body": '{"error": {"type": "api_error", "message": "broken"}}'}
+        if operation == "create":
+            server.faults["create"] = [broken]
+            with pytest.raises(ProviderUnavailable):
+                await payments.prepare(intent(), IMMEDIATE)
+            await charged(payments)
+            assert moved(server) == [1998]
+            return
+        payment = await (authorized(payments) if operation == "capture" else charged(payments))
+        act, request, money = {
+            "capture": (payments.capture, CaptureIntent(payment=payment, amount=1998), [1998]),
+            "refund": (payments.refund, RefundIntent(payment=payment, refund_id="r1", amount=500), [1998, -500]),
+            "void": (payments.void, payment, [1998, -1998]),
+        }[operation]
+        server.faults["refund" if operation == "void" else operation] = [broken]
+        with pytest.raises(ProviderUnavailable, match="broken"):
+            await act(request)
+        for _ in range(2):
+            await act(request)
+        assert moved(server) == money
+
     async def test_rate_limit_is_unavailable_for_the_time_that_stripe_asks(self, server, payments):
         body = '{"error": {"type": "invalid_request_error", "code": "rate_limit", "message": "Too many requests"}}'
         server.faults["create"] = [{"status": 429, "body": body, "headers": {"Retry-After": "7"}}]

@@ -136,6 +136,23 @@ async def test_cancel_while_stripe_acts_leaves_no_money(
     assert intent["status"] == ("canceled" if outcome == "VOIDED" else "succeeded")
 
 
+async def test_declined_renewal_of_an_authorization_is_tried_once_and_waits_for_another_card(shop: StripeShop) -> None:
+    await shop.order("str-20", books.LAPSED, "onShipment")
+    held = await shop.until("str-20", lambda status: status["hold"])
+    assert held["hold"]["name"] == "payment_required"
+    assert "insufficient_funds" in held["hold"]["reason"]
+    ids = [each["id"] for each in await shop.intents("str-20")]
+    await shop.call("books.lapse", ids[0])
+    await shop.webhooks_are_sent()
+    sent = await shop.call("webhooks.deliveries")
+    # An order that is woken by its own decline would ask the bank again without end.
+    assert {each["result"] for each in sent if each["object"] in ids} == {"ignored"}
+    assert len(ids) == 2
+    answer = await shop.caller.post("/orders/str-20/payment/retry", json={"method": books.CARD})
+    assert answer.status_code == 200, answer.text
+    assert await shop.until_ended("str-20") == ("shipped", "CHARGED")
+
+
 async def test_order_whose_dispatch_fails_is_refunded(shop: StripeShop) -> None:
     await shop.order("str-9", items=[{"sku": "refuse-dispatch", "qty": 1, "price": "5.00"}])
     assert await shop.until_ended("str-9") == ("failed", "REFUNDED")

@@ -41,7 +41,10 @@ class PaymentUpdateService:
         self._client = client
 
     async def apply(self, update: PaymentUpdate) -> UpdateResult:
-        """Record the movements of a report, and signal the order if its payment may have ended.
+        """Record the movements of a report, and signal the order if it may wait for that.
+
+        An order that is held captures again when it is signaled. So a report of what its own requests led to, such as
+        a decline, must not signal it: each would lead to the next one.
 
         Returns:
             `ignored` if there is no such payment, or nothing was new and no order was signaled.
@@ -56,7 +59,7 @@ class PaymentUpdateService:
             return UpdateResult.IGNORED
         recorded = [await self._record(payment, each, update.currency) for each in update.movements]
         is_new = any(each is not None and each.is_new for each in recorded)
-        signaled = update.decided and await self._signal(payment.order_id)
+        signaled = update.decided and (payment.pending or is_new) and await self._signal(payment.order_id)
         result = UpdateResult.ACCEPTED if is_new or signaled else UpdateResult.IGNORED
         PAYMENT_WEBHOOKS.labels(event=update.event, result=result).inc()
         return result
