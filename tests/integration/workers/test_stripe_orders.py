@@ -138,7 +138,7 @@ async def test_cancel_while_stripe_acts_leaves_no_money(
 
 async def test_declined_renewal_of_an_authorization_is_tried_once_and_waits_for_another_card(shop: StripeShop) -> None:
     await shop.order("str-20", books.LAPSED, "onShipment")
-    held = await shop.until("str-20", lambda status: status["hold"])
+    held = await shop.until("str-20", lambda status: status.get("hold"))
     assert held["hold"]["name"] == "payment_required"
     assert "insufficient_funds" in held["hold"]["reason"]
     ids = [each["id"] for each in await shop.intents("str-20")]

@@ -43,8 +43,8 @@ class PaymentUpdateService:
     async def apply(self, update: PaymentUpdate) -> UpdateResult:
         """Record the movements of a report, and signal the order if it may wait for that.
 
-        An order that is held captures again when it is signaled. So a report of what its own requests led to, such as
-        a decline, must not signal it: each would lead to the next one.
+        An order that is held captures again when it is signaled. So the decline of its own request must not signal it:
+        each would lead to the next one.
 
         Returns:
             `ignored` if there is no such payment, or nothing was new and no order was signaled.
@@ -59,7 +59,8 @@ class PaymentUpdateService:
             return UpdateResult.IGNORED
         recorded = [await self._record(payment, each, update.currency) for each in update.movements]
         is_new = any(each is not None and each.is_new for each in recorded)
-        signaled = update.decided and (payment.pending or is_new) and await self._signal(payment.order_id)
+        awaited = update.decided and (payment.pending or bool(update.movements))
+        signaled = awaited and await self._signal(payment.order_id)
         result = UpdateResult.ACCEPTED if is_new or signaled else UpdateResult.IGNORED
         PAYMENT_WEBHOOKS.labels(event=update.event, result=result).inc()
         return result
