@@ -18,16 +18,17 @@ from orderfleet.domain import names
 from orderfleet.domain.differences import DifferenceKind as Kind
 from orderfleet.domain.differences import RecordedDifference
 from orderfleet.domain.ledger import PaymentDetail, PaymentEntry, RefundRequest
-from orderfleet.domain.order import CaptureMode
+from orderfleet.domain.order import CaptureMode, Delivery
 from orderfleet.domain.payment import Charge, PaymentIntent, ProviderStatus, Refund, VoidOutcome
 from orderfleet.domain.reconciliation_run import Reconciliation, ReconciliationProgress
-from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.orders.reconciliation import OVERLAP
 from orderfleet.orders.schedules import ensure_schedule, reconciliation
 from orderfleet.providers.payments.simulated import SimulatedPayments
 from orderfleet.store.payment_reads import PaymentReads
 from orderfleet.store.reconciliation import PostgresDifferences
 from orderfleet.store.writes import OrderWrites
+from support.factories import AUTO
 from support.metric_samples import metric_changes
 from support.polling import eventually
 from support.sample_rows import payment, receive, sample_order
@@ -276,6 +277,17 @@ async def test_every_difference_is_found_and_the_safe_ones_are_repaired(books: B
     after = await books.open()
     assert set(after) == set(UNSAFE.values())
     assert all(found.first_seen_at == before[each].first_seen_at for each, found in after.items())
+
+
+async def test_repaired_refund_shows_in_the_live_status_of_a_running_order(books: Books) -> None:
+    order_id = f"reconciled-{uuid.uuid4().hex[:8]}"
+    await books.env.start(books.env.order(order_id, review=AUTO, delivery=Delivery(confirm=True)))
+    await books.env.until_recorded(order_id, lambda status: status.step is Step.SHIPPED)
+    books.provider.ledger.move("refund", f"pay-{order_id}", PART)
+    assert (await books.reconcile()).repaired == 1
+    shown = await books.env.until(order_id, lambda status: bool(status.payment.refunded))
+    assert (shown.payment.status, shown.payment.refunded) == (PaymentStatus.PARTIALLY_REFUNDED, PART)
+    assert shown.payment == (await books.env.recorded(order_id)).status.payment
 
 
 async def test_difference_that_is_gone_is_resolved_although_the_window_is_over(books: Books) -> None:

@@ -22,9 +22,10 @@ from orderfleet.domain.base import Contract
 from orderfleet.domain.books import authorizations
 from orderfleet.domain.differences import Difference, DifferenceId, DifferenceStore, RecordedDifference
 from orderfleet.domain.errors import OrderfleetError, ProviderUnavailable, StoreUnavailable
-from orderfleet.domain.ledger import PaymentDetail
+from orderfleet.domain.ledger import RETURNS, PaymentDetail
 from orderfleet.domain.payment import PaymentIntent, ProviderPayment
 from orderfleet.domain.payment_ports import PaymentStore
+from orderfleet.domain.ports import OrderWorkflows
 from orderfleet.domain.reconciliation import compare_books
 from orderfleet.domain.reconciliation_run import ReconcileInput, ReconcileResult
 from orderfleet.observability import metrics
@@ -94,12 +95,16 @@ class ReconciliationActivities:
         store: the ledger as a reconciliation reads it, and the differences.
         facts: the ledger as facts are recorded in it.
         provider: of payments.
+        workflows: of the orders, whose live status shows a repaired payment.
     """
 
-    def __init__(self, store: DifferenceStore, facts: PaymentStore, provider: PaymentProvider) -> None:
+    def __init__(
+        self, store: DifferenceStore, facts: PaymentStore, provider: PaymentProvider, workflows: OrderWorkflows
+    ) -> None:
         self._store = store
         self._facts = facts
         self._provider = provider
+        self._workflows = workflows
 
     @activity.defn(name="reconcile_window")
     async def reconcile_window(self, step: ReconcileInput) -> ReconcileResult:
@@ -212,7 +217,9 @@ class ReconciliationActivities:
 
     async def _record_facts(self, difference: Difference) -> None:
         for fact in difference.facts:
-            await self._facts.record_fact(difference.payment_id, fact)
+            payment = await self._facts.record_fact(difference.payment_id, fact)
+            if payment is not None and fact.kind in RETURNS:
+                await self._workflows.show_payment(payment)
 
 
 def _intent(difference: Difference | RecordedDifference) -> PaymentIntent:

@@ -41,7 +41,7 @@ class PaymentUpdateService:
         self._client = client
 
     async def apply(self, update: PaymentUpdate) -> UpdateResult:
-        """Record the movements of a report, and signal the order if it may wait for that.
+        """Record the movements of a report, and signal the order if it waits for that or money went back.
 
         An order that is held captures again when it is signaled. So the decline of its own request must not signal it:
         each would lead to the next one.
@@ -60,7 +60,10 @@ class PaymentUpdateService:
         recorded = [await self._record(payment, each, update.currency) for each in update.movements]
         is_new = any(each is not None and each.is_new for each in recorded)
         awaited = update.decided and (payment.pending or bool(update.movements))
-        signaled = awaited and await self._signal(payment.order_id)
+        signaled = awaited and await self._signal(payment.order_id, names.PAYMENT_UPDATE)
+        if any(each.kind is not MovementKind.CAPTURED for each in update.movements):
+            # Also for a repeated report: the signal of the first one may be lost.
+            await self._signal(payment.order_id, names.PAYMENT_RECORDED, recorded[-1])
         result = UpdateResult.ACCEPTED if is_new or signaled else UpdateResult.IGNORED
         PAYMENT_WEBHOOKS.labels(event=update.event, result=result).inc()
         return result
@@ -80,9 +83,9 @@ class PaymentUpdateService:
         )
         return await self._store.record_fact(payment.payment_id, entry, [event])
 
-    async def _signal(self, order_id: str) -> bool:
+    async def _signal(self, order_id: str, name: str, *args: object) -> bool:
         try:
-            await self._client.signal(order_id, names.PAYMENT_UPDATE, [])
+            await self._client.signal(order_id, name, args)
         except OrderNotFound:
             return False
         return True
