@@ -5,6 +5,7 @@ The means of payment decides what a confirmation does, as Stripe's test cards do
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
 from collections.abc import Callable
@@ -17,7 +18,11 @@ DECLINED = "pm_card_chargeDeclinedInsufficientFunds"
 AUTHENTICATION = "pm_card_authenticationRequired"
 LAPSING = "pm_card_lapsing"
 """Its authorizations lapse after half a second."""
+LAPSED = "pm_card_lapsed"
+"""Its first authorization lapses at once, and the next ones are declined."""
 BANK_DEBIT = "pm_bankDebit"
+VOUCHER = "pm_konbini"
+"""To be paid in a shop within two seconds."""
 SAVED = "pm_saved"
 """Belongs to the customer `CUSTOMER`."""
 CUSTOMER = "cus_1"
@@ -103,8 +108,9 @@ class Books:
             raise Refused(400, "You cannot confirm this PaymentIntent because it's missing a payment method.")
         if method == SAVED and intent["customer"] != CUSTOMER:
             raise Refused(400, "The PaymentMethod belongs to a Customer.", code="parameter_invalid", param="customer")
+        declined = method == DECLINED or (method == LAPSED and self._is_used(method))
         intent["payment_method"], intent["last_payment_error"] = method, None
-        if method == DECLINED:
+        if declined:
             self._fail(intent, "card_declined", "insufficient_funds")
             codes = {"code": "card_declined", "decline_code": "insufficient_funds"}
             raise Refused(402, "Your card has insufficient funds.", type="card_error", **codes, payment_intent=intent)
@@ -115,6 +121,16 @@ class Books:
                 intent["next_action"] = {"type": "redirect_to_url", "redirect_to_url": {"url": page}}
             else:
                 intent["next_action"] = {"type": "use_stripe_sdk", "use_stripe_sdk": {}}
+            self._event("payment_intent.requires_action", intent)
+        elif method == VOUCHER:
+            details = {
+                "hosted_voucher_url": f"https://pay.example.com/{intent_id}",
+                "expires_at": int(self.clock()) + 2,
+            }
+            intent |= {
+                "status": "requires_action",
+                "next_action": {"type": "konbini_display_details", "konbini_display_details": details},
+            }
             self._event("payment_intent.requires_action", intent)
         elif method == BANK_DEBIT:
             intent["status"] = "processing"
@@ -191,8 +207,10 @@ class Books:
     # What happens at Stripe without a request.
 
     def finish(self, intent_id: str, *, declined: bool = False) -> None:
-        """The customer or the bank has answered."""
+        """The customer or the bank has answered, which is too late for a canceled one."""
         intent = self.intents[intent_id]
+        if intent["status"] not in {"requires_action", "processing"}:
+            return
         intent["next_action"] = None
         if declined:
             self._fail(intent, "payment_intent_authentication_failure", None)
@@ -206,6 +224,7 @@ class Books:
     def fail_refund(self, refund_id: str) -> None:
         refund = self.refunds[refund_id]
         refund |= {"status": "failed", "failure_reason": "lost_or_stolen_card"}
+        self._move(refund, refund["amount"])
         self._event("refund.updated", refund)
         self._event("refund.failed", refund)
 
@@ -235,11 +254,14 @@ class Books:
         dispute["balance_transactions"].append({"amount": amount, "created": int(self.clock())})
         self._event(event, dispute)
 
+    def _is_used(self, method: str) -> bool:
+        return any(each["payment_method"] == method for each in self.intents.values())
+
     def _succeed(self, intent: Object) -> None:
         manual = intent["capture_method"] == "manual"
         status = "available" if self.multicapture and intent["multicapture"] else "unavailable"
         intent["multicapture"] = status == "available"
-        until = self.clock() + (0.5 if intent["payment_method"] == LAPSING else 7 * 86400)
+        until = self.clock() + {LAPSING: 0.5, LAPSED: 0}.get(intent["payment_method"], 7 * 86400)
         card = {"capture_before": until if manual else None, "multicapture": {"status": status}}
         charge = self._charge(intent, "succeeded") | {"payment_method_details": {"type": "card", "card": card}}
         self.charges[charge["id"]] = charge
@@ -273,7 +295,7 @@ class Books:
 
     def _event(self, kind: str, content: Object) -> None:
         # An event keeps the object as it was.
-        event = self._new("event", "evt") | {"type": kind, "data": {"object": {**content}}}
+        event = self._new("event", "evt") | {"type": kind, "data": {"object": copy.deepcopy(content)}}
         self.events.append(event)
 
     def _new(self, kind: str, prefix: str) -> Object:

@@ -1,14 +1,18 @@
 """Stripe's API over HTTP for the tests: idempotency keys, pages, faults, and webhooks. It keeps state in `Books`.
 
-A fault of the next request of an operation is one of: `drop` (acts, then closes the connection), `drop_before`, `hang`
-(acts, and never answers), or a status with a body and headers, without acting.
+A fault of the next request of an operation is one of: `drop` (acts, then closes the connection), `drop_for_a_day` (and
+forgets the idempotency keys), `drop_before`, `hang` (acts, and never answers), `late` (answers after a second), or a
+status with a body and headers, without acting. `python -m stripe_server.server` prints its URL and serves until its
+standard input is closed; `process` starts it so, and calls its methods.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import operator
 import re
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +22,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from stripe_server.books import Books, Object, Refused
+from stripe_server.webhooks import Webhooks
 
 KEY = "sk_test_valid"
 RESTRICTED = "rk_test_without_refunds"
@@ -40,10 +45,13 @@ class StripeServer:
 
     def __init__(self) -> None:
         self.books = Books()
+        self.webhooks = Webhooks(self.books)
         self.faults: dict[str, list[Any]] = defaultdict(list)
         self.requests: list[tuple[str, Object, dict[str, str]]] = []
         self.search_lags = False
         self.keys = {KEY, RESTRICTED}
+        self.hanging: list[str] = []
+        """Operations that were carried out and never answered."""
         self.url = ""
         self._answers: dict[str, tuple[str, Object, tuple[int, Object] | None]] = {}
 
@@ -54,6 +62,14 @@ class StripeServer:
     def operations(self, name: str) -> list[Object]:
         """The parameters of the requests of an operation."""
         return [params for operation, params, _ in self.requests if operation == name]
+
+    def fail_next(self, operation: str, *faults: Any) -> None:
+        """Give the next requests of an operation these faults, in order."""
+        self.faults[operation] += faults
+
+    def accept_keys(self, *keys: str) -> None:
+        """Revoke every API key but these."""
+        self.keys = set(keys)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[StripeServer]:
@@ -73,6 +89,7 @@ class StripeServer:
             ("GET", "/v1/balance_transactions", "list_transactions"),
         ):
             app.router.add_route(method, path, self._handler(name))
+        app.router.add_post("/_call", self._call)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -82,24 +99,42 @@ class StripeServer:
         finally:
             await runner.cleanup()
 
+    async def _call(self, request: web.Request) -> web.Response:
+        """Call a method of the server, its books or its webhooks, or read an attribute."""
+        asked = await request.json()
+        found = operator.attrgetter(asked["name"])(self)
+        return web.json_response(found(*asked["args"], **asked["options"]) if callable(found) else found)
+
     def _handler(self, name: str) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
             text = await request.text() if request.method == "POST" else request.query_string
             params = unflattened(parse_qsl(text, keep_blank_values=True))
             self.requests.append((name, params, dict(request.headers)))
             fault = self.faults[name].pop(0) if self.faults[name] else None
+            key = request.headers.get("Idempotency-Key", "")
+            replayed = {"Idempotent-Replayed": "true"} if key in self._answers else {}
             if isinstance(fault, dict):
+                if fault["status"] == 500 and key:
+                    # Stripe saves an error that it meets while it carries out a request, too.
+                    self._answers[key] = (request.path, params, (500, json.loads(fault["body"])))
                 headers = {"request-id": "req_fault", **fault.get("headers", {})}
                 return web.Response(status=fault["status"], text=fault.get("body", ""), headers=headers)
             if fault != "drop_before":
                 status, body = self._answer(name, request, params)
             if fault == "hang":
+                self.hanging.append(name)
                 await asyncio.sleep(3600)
-            if fault in {"drop", "drop_before"}:
+            if fault == "late":
+                await asyncio.sleep(1)
+            if fault == "drop_for_a_day":
+                self.forget_keys()
+            if fault in {"drop", "drop_before", "drop_for_a_day"}:
                 assert request.transport is not None
                 request.transport.abort()
                 return web.Response()
-            return web.json_response(body, status=status, headers={"request-id": f"req_{len(self.requests)}"})
+            return web.json_response(
+                body, status=status, headers=replayed | {"request-id": f"req_{len(self.requests)}"}
+            )
 
         return handle
 
@@ -169,3 +204,14 @@ class StripeServer:
         end = begin + min(int(params.get("limit", 10)), 100)
         more = {"next_page": "next"} if name == "search" and end < len(found) else {}
         return {"object": "list", "url": "/", "data": found[begin:end], "has_more": end < len(found), **more}
+
+
+async def main() -> None:
+    """Serve until the parent, which holds the other end of the input, closes it or is killed."""
+    async with StripeServer().running() as server, server.webhooks.sending():
+        print(server.url, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

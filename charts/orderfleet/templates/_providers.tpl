@@ -6,7 +6,8 @@
 {{- $prefix := printf "ORDERFLEET_%s" (upper $part) }}
 {{- with get $.Values.providers $part }}
 {{- if not .adapter }}
-{{- fail (printf "providers.%s.adapter isn't set: choose `http` with its url, an adapter of your image, or `simulated` if nothing real may happen" $part) }}
+{{- $others := ternary " `stripe`," "" (eq $part "payment") }}
+{{- fail (printf "providers.%s.adapter isn't set: choose `http` with its url,%s an adapter of your image, or `simulated` if nothing real may happen" $part $others) }}
 {{- end }}
 {{- if and (eq .adapter "http") (not .url) }}
 {{- fail (printf "providers.%s.url isn't set: providers.%s.adapter=http needs it" $part $part) }}

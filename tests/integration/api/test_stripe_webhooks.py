@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from orderfleet.api.fanout import Fanout
 from orderfleet.domain import names
 from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import Charge, PaymentIntent
-from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.status import PaymentStatus, PendingCustomer
 from orderfleet.providers.connections import InvalidProviderFile
 from orderfleet.providers.payments.stripe.events import EVENTS, StripeEvents
 from orderfleet.services.errors import OrderNotFound
@@ -171,6 +171,15 @@ async def charged(shop: Shop) -> str:
     return reference
 
 
+async def pending(shop: Shop, capture: CaptureMode = CaptureMode.IMMEDIATE) -> str:
+    """A payment that waits for the customer at Stripe and in the ledger."""
+    reference = await shop.begin(capture)
+    shop.stripe.confirm(reference, {"payment_method": books.AUTHENTICATION})
+    waits = Charge(reference=reference, pending=PendingCustomer())
+    await shop.payments.finish_payment(shop.payment, PaymentStatus.PENDING, waits)
+    return reference
+
+
 async def test_late_success_is_captured_and_wakes_the_order(shop: Shop) -> None:
     reference = await shop.begin()
     shop.stripe.confirm(reference, {"payment_method": books.AUTHENTICATION})
@@ -193,24 +202,28 @@ async def test_success_that_the_order_has_recorded_changes_nothing(shop: Shop) -
 
 
 async def test_late_failure_wakes_the_order_and_moves_no_money(shop: Shop) -> None:
-    reference = await shop.begin()
-    shop.stripe.confirm(reference, {"payment_method": books.AUTHENTICATION})
+    reference = await pending(shop)
     shop.stripe.finish(reference, declined=True)
     assert await shop.deliver() == ["ignored", "accepted"]
     assert shop.signals.sent == [(shop.order_id, names.PAYMENT_UPDATE)]
     assert await shop.entries() == []
 
 
-@pytest.mark.parametrize("happens", ["authorized", "lapsed"])
-async def test_end_of_an_authorization_wakes_the_order(shop: Shop, happens: str) -> None:
-    reference = await shop.begin(CaptureMode.ON_SHIPMENT)
-    shop.stripe.confirm(reference, {"payment_method": books.CARD})
-    if happens == "lapsed":
-        await shop.deliver()
-        shop.signals.sent.clear()
-        shop.stripe.lapse(reference)
-    assert await shop.deliver() == ["accepted"]
+async def test_authorization_wakes_the_order_that_waits_for_the_customer(shop: Shop) -> None:
+    reference = await pending(shop, CaptureMode.ON_SHIPMENT)
+    shop.stripe.finish(reference)
+    assert await shop.deliver() == ["ignored", "accepted"]
     assert shop.signals.sent == [(shop.order_id, names.PAYMENT_UPDATE)]
+
+
+@pytest.mark.parametrize("method", [books.CARD, books.DECLINED])
+async def test_event_of_an_orders_own_request_does_not_wake_it(shop: Shop, method: str) -> None:
+    reference = await shop.begin(CaptureMode.ON_SHIPMENT)
+    with suppress(books.Refused):
+        shop.stripe.confirm(reference, {"payment_method": method})
+        shop.stripe.lapse(reference)
+    assert set(await shop.deliver()) == {"ignored"}
+    assert shop.signals.sent == []
 
 
 async def test_capture_whose_answer_was_lost_is_recorded_under_its_key(shop: Shop) -> None:
@@ -342,3 +355,20 @@ def test_invalid_file_of_secrets_is_an_error_at_the_start(tmp_path: Path, conten
 def test_events_are_those_that_the_documentation_names() -> None:
     text = (Path(__file__).parents[3] / "deploy" / "docs" / "providers.md").read_text()
     assert [event for event in EVENTS if f"`{event}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"orderfleet_payment_id": "two words"},
+        {"orderfleet_order_id": "ord-1\n"},
+        {"orderfleet_number": "9" * 5000},
+        {"orderfleet_number": "\u00b2"},
+        {"orderfleet_number": "0"},
+    ],
+)
+async def test_event_with_ids_that_are_none_of_ours_is_ignored(shop: Shop, metadata: dict[str, str]) -> None:
+    given = {"orderfleet_payment_id": "pay-1", "orderfleet_order_id": "ord-1", "orderfleet_number": "1", **metadata}
+    intent = shop.stripe.create({"amount": "100", "currency": "usd", "metadata": given})
+    shop.stripe.confirm(intent["id"], {"payment_method": books.CARD})
+    assert await shop.deliver() == ["ignored"]

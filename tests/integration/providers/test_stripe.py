@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from orderfleet.domain.errors import (
     AuthorizationLapsed,
@@ -273,6 +274,29 @@ class TestErrors:
         assert len(server.operations("retrieve")) == (2 if fault == "drop_before" else 1)
         assert server.operations("confirm") == []
 
+    @pytest.mark.parametrize("operation", ["create", "capture", "refund", "void"])
+    async def test_error_that_stripe_has_saved_for_a_key_does_not_stay_for_a_day(self, server, payments, operation):
+        broken = {"status": 500, "body": '{"error": {"type": "api_error", "message": "broken"}}'}
+        if operation == "create":
+            server.faults["create"] = [broken]
+            with pytest.raises(ProviderUnavailable):
+                await payments.prepare(intent(), IMMEDIATE)
+            await charged(payments)
+            assert moved(server) == [1998]
+            return
+        payment = await (authorized(payments) if operation == "capture" else charged(payments))
+        act, request, money = {
+            "capture": (payments.capture, CaptureIntent(payment=payment, amount=1998), [1998]),
+            "refund": (payments.refund, RefundIntent(payment=payment, refund_id="r1", amount=500), [1998, -500]),
+            "void": (payments.void, payment, [1998, -1998]),
+        }[operation]
+        server.faults["refund" if operation == "void" else operation] = [broken]
+        with pytest.raises(ProviderUnavailable, match="broken"):
+            await act(request)
+        for _ in range(2):
+            await act(request)
+        assert moved(server) == money
+
     async def test_rate_limit_is_unavailable_for_the_time_that_stripe_asks(self, server, payments):
         body = '{"error": {"type": "invalid_request_error", "code": "rate_limit", "message": "Too many requests"}}'
         server.faults["create"] = [{"status": 429, "body": body, "headers": {"Retry-After": "7"}}]
@@ -311,6 +335,13 @@ class TestErrors:
             await payments.prepare(intent(), IMMEDIATE)
         with pytest.raises(InvalidProviderFile):
             await AsyncExitStack().enter_async_context(PAYMENT_PROVIDERS.open(settings(server, key_file)))
+
+    @pytest.mark.parametrize(("environment", "warnings"), [("local", 0), ("production", 1)])
+    async def test_key_for_tests_outside_a_local_stack_is_logged(self, server, key_file, environment, warnings):
+        with capture_logs() as logged:
+            async with PAYMENT_PROVIDERS.open(settings(server, key_file, environment=environment)):
+                pass
+        assert [each["event"].endswith("no money moves") for each in logged] == [True] * warnings
 
     async def test_unknown_reference_is_rejected(self, payments):
         with pytest.raises(ProviderRequestRejected, match="No such payment_intent"):
@@ -646,6 +677,9 @@ class TestBooks:
     async def test_look_up_of_an_unknown_payment_is_none(self, payments):
         assert await payments.look_up(intent()) is None
 
+    async def test_look_up_of_an_intent_that_nothing_confirmed_is_none(self, payments):
+        assert await payments.look_up(await prepared(payments)) is None
+
     async def test_look_up_finds_the_confirmed_intent_by_its_metadata(self, server, payments):
         payment = await charged(payments)
         server.forget_keys()
@@ -672,7 +706,8 @@ class TestBooks:
         server.books.clock = lambda: now + 86400
         await payments.refund(RefundIntent(payment=old, refund_id="r1", amount=500))
         for number in range(105):
-            await prepared(payments, payment_id=f"pay-new-{number}")
+            await charged(payments, payment_id=f"pay-new-{number}", method=books.AUTHENTICATION)
+        await prepared(payments, payment_id="pay-untried")
         server.books.create({"amount": "100", "currency": "usd", "metadata": {"order_id": "of another system"}})
         since = datetime.fromtimestamp(now + 3600, UTC)
         found = [each async for each in payments.payments(since, since + timedelta(days=2))]

@@ -64,6 +64,7 @@ async def first(items: AsyncIterator[Any]) -> object:
 
 REQUESTS: dict[str, Callable[[StripeApi], Coroutine[Any, Any, object]]] = {
     "create": lambda api: api.create(PAYMENT, CaptureMode.IMMEDIATE),
+    "create_without_redirects": lambda api: StripeApi(api.calls, "").create(PAYMENT, CaptureMode.IMMEDIATE),
     "create_manual": lambda api: api.create(PAYMENT, CaptureMode.ON_SHIPMENT),
     "retrieve": lambda api: api.retrieve("pi_1"),
     "search": lambda api: api.search(PAYMENT),
@@ -71,9 +72,10 @@ REQUESTS: dict[str, Callable[[StripeApi], Coroutine[Any, Any, object]]] = {
     "confirm": lambda api: api.confirm("pi_1", "pm_card_visa"),
     "confirm_without_method": lambda api: api.confirm("pi_1", ""),
     "capture": lambda api: api.capture("pi_1", CAPTURE),
+    "capture_final": lambda api: api.capture("pi_1", CAPTURE.model_copy(update={"final": True})),
     "cancel": lambda api: api.cancel("pi_1"),
     "mark_voided": lambda api: api.mark_voided("pi_1"),
-    "refund": lambda api: api.refund("pi_1", 500, PAYMENT, "pay-1/refund/r1/1"),
+    "refund": lambda api: api.refund("pi_1", 500, PAYMENT, "pay-1/refund/r1/1", once="key"),
     "refunds": lambda api: api.refunds("pi_1"),
     "disputes": lambda api: api.disputes("pi_1"),
     "created": lambda api: first(api.created(0, 1)),

@@ -135,6 +135,8 @@ class ReferencedPayment(Contract):
     payment_id: str
     number: int
     order_id: str
+    pending: bool
+    """Whether the payment waits for the customer."""
 
 
 class FencedPayment(Contract):

@@ -228,7 +228,7 @@ class PaymentUpdate(Contract):
     currency: str
     movements: tuple[Movement, ...] = ()
     decided: bool = False
-    """Whether the charge or the authorization may have ended: an order that waits for it looks it up."""
+    """Whether the charge or the authorization may have ended: an order that waits for the customer looks it up."""
     event: str = ""
     """The provider's name of the report."""
 

@@ -18,6 +18,7 @@ from orderfleet.domain.base import error_message
 from orderfleet.domain.errors import WrongSetting
 from orderfleet.providers.carriers.http import HttpCarrier
 from orderfleet.providers.carriers.simulated import SimulatedCarrier
+from orderfleet.providers.connections import read_token
 from orderfleet.providers.http_calls import HttpCalls
 from orderfleet.providers.interfaces import AdapterSettings, Carrier, PaymentProvider
 from orderfleet.providers.payments.http import HttpPayments
@@ -78,8 +79,9 @@ class AdapterRegistry(Generic[Provider]):
             return name
         if settings.environment is Environment.LOCAL:
             return SIMULATED
+        built_in = ", ".join(f"`{each}`" for each in (HTTP, *self.others))
         raise AdapterNotSet(
-            f"{variable(self.setting)} isn't set: choose `{HTTP}`, the name of an adapter in a package of yours,"
+            f"{variable(self.setting)} isn't set: choose {built_in}, the name of an adapter in a package of yours,"
             f" or `{SIMULATED}` if no money and no parcel shall move"
         )
 
@@ -161,6 +163,8 @@ async def _open_stripe(settings: Settings) -> AsyncIterator[PaymentProvider]:
     from orderfleet.providers.payments.stripe.client import StripeCalls  # noqa: PLC0415
 
     assert settings.payment_token_file is not None  # the settings were checked
+    if settings.environment is not Environment.LOCAL and "_test_" in read_token(settings.payment_token_file):
+        _log.warning(f"the API key in {variable('payment_token_file')} is one for tests: no money moves")
     async with StripeCalls(
         settings.payment_url,
         key_file=settings.payment_token_file,

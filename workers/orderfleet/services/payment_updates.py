@@ -41,7 +41,10 @@ class PaymentUpdateService:
         self._client = client
 
     async def apply(self, update: PaymentUpdate) -> UpdateResult:
-        """Record the movements of a report, and signal the order if its payment may have ended or money went back.
+        """Record the movements of a report, and signal the order if it waits for that or money went back.
+
+        An order that is held captures again when it is signaled. So the decline of its own request must not signal it:
+        each would lead to the next one.
 
         Returns:
             `ignored` if there is no such payment, or nothing was new and no order was signaled.
@@ -56,7 +59,8 @@ class PaymentUpdateService:
             return UpdateResult.IGNORED
         recorded = [await self._record(payment, each, update.currency) for each in update.movements]
         is_new = any(each is not None and each.is_new for each in recorded)
-        signaled = update.decided and await self._signal(payment.order_id, names.PAYMENT_UPDATE)
+        awaited = update.decided and (payment.pending or bool(update.movements))
+        signaled = awaited and await self._signal(payment.order_id, names.PAYMENT_UPDATE)
         if any(each.kind is not MovementKind.CAPTURED for each in update.movements):
             # Also for a repeated report: the signal of the first one may be lost.
             await self._signal(payment.order_id, names.PAYMENT_RECORDED, recorded[-1])

@@ -27,8 +27,8 @@ from orderfleet.domain.payment import (
 from orderfleet.domain.status import PendingCustomer
 from orderfleet.providers.payments.stripe import amounts, movements, objects
 from orderfleet.providers.payments.stripe.api import StripeApi
-from orderfleet.providers.payments.stripe.client import KeyReused, StateChanged, StripeCalls
-from orderfleet.providers.payments.stripe.objects import IntentStatus, StripeIntent
+from orderfleet.providers.payments.stripe.client import KeyReused, StateChanged, StripeCalls, with_new_keys
+from orderfleet.providers.payments.stripe.objects import IntentStatus, StripeDispute, StripeIntent, StripeRefund
 
 _CUSTOMER_SEPARATOR: Final = "/"
 """In a means of payment that is saved for a customer: `cus_…/pm_…`."""
@@ -101,17 +101,7 @@ class StripePayments:
             ProviderUnavailable: there is no valid answer.
         """
         async with self._within_timeout():
-            intent = await self._existing(capture.payment, CaptureMode.ON_SHIPMENT)
-            if _is_captured(intent, capture):
-                return Capture(reference=intent.charge_id)
-            _check_capturable(intent)
-            try:
-                intent = await self._api.capture(intent.id, capture)
-            except StateChanged:
-                intent = await self._api.retrieve(intent.id)
-                if not _is_captured(intent, capture):
-                    _check_capturable(intent)
-                    raise
+            intent = await with_new_keys(lambda end: self._captured(capture, end))
             return Capture(reference=intent.charge_id)
 
     async def refund(self, refund: RefundIntent) -> Refund:
@@ -123,20 +113,8 @@ class StripePayments:
             ProviderRequestRejected: the PaymentIntent is unknown, or the API key lacks a permission.
             ProviderUnavailable: there is no valid answer.
         """
-        amount = amounts.to_stripe(refund.amount, refund.payment.currency)
         async with self._within_timeout():
-            intent_id = refund.payment.reference or (await self._existing(refund.payment)).id
-            refunds = await self._api.refunds(intent_id)
-            made = next((each for each in refunds if each.metadata.get(objects.KEY) == refund.key), None)
-            if made is None:
-                try:
-                    made = await self._api.refund(intent_id, amount, refund.payment, refund.key)
-                except (StateChanged, PaymentRefused) as error:
-                    if (await self._api.retrieve(intent_id)).voided:
-                        raise PaymentVoided(f"payment {refund.payment.payment_id} is voided: {error}") from error
-                    raise PaymentRefused(str(error)) from error
-            if made.amount != amount:
-                raise PaymentRefused(f"refund {refund.key} was made before with another amount")
+            made = await with_new_keys(lambda end: self._refunded(refund, end))
             if made.failed:
                 raise PaymentRefused(f"refund {refund.key} failed at Stripe: {made.failure_reason or made.status}")
             return Refund(reference=made.id)
@@ -163,6 +141,8 @@ class StripePayments:
     async def look_up(self, payment: PaymentIntent) -> ProviderPayment | None:
         """What Stripe has of a charge or an authorization; without a reference it is searched.
 
+        A PaymentIntent that was never confirmed is none: a repeated `prepare` may leave one behind.
+
         Raises:
             PaymentRefused: the PaymentIntent has other content.
             ProviderRequestRejected: the PaymentIntent is unknown, or the API key lacks a permission.
@@ -170,10 +150,10 @@ class StripePayments:
         """
         async with self._within_timeout():
             intent = await self._found(payment)
-            return None if intent is None else await self._with_movements(intent)
+            return None if intent is None or intent.untried else await self._with_movements(intent)
 
     async def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
-        """Every PaymentIntent of ours that was created or moved money in a time range. Raises as `look_up`.
+        """Every charge and authorization of ours that was created or moved money in a time range. Raises as `look_up`.
 
         Args:
             since: beginning of the range.
@@ -183,7 +163,7 @@ class StripePayments:
         seen = set()
         async for intent in self._api.created(first, last):
             seen.add(intent.id)
-            if intent.is_ours:
+            if intent.is_ours and not intent.untried:
                 yield await self._with_movements(intent)
         async for intent_id in self._api.moved(first, last):
             if intent_id not in seen:
@@ -239,6 +219,36 @@ class StripePayments:
             # Another attempt has confirmed or canceled it.
             return await self._api.retrieve(intent.id)
 
+    async def _captured(self, capture: CaptureIntent, end: str) -> StripeIntent:
+        intent = await self._existing(capture.payment, CaptureMode.ON_SHIPMENT)
+        if _is_captured(intent, capture):
+            return intent
+        _check_capturable(intent)
+        try:
+            return await self._api.capture(intent.id, capture, end)
+        except StateChanged:
+            intent = await self._api.retrieve(intent.id)
+            if not _is_captured(intent, capture):
+                _check_capturable(intent)
+                raise
+            return intent
+
+    async def _refunded(self, refund: RefundIntent, end: str) -> StripeRefund:
+        amount = amounts.to_stripe(refund.amount, refund.payment.currency)
+        intent_id = refund.payment.reference or (await self._existing(refund.payment)).id
+        refunds = await self._api.refunds(intent_id)
+        made = next((each for each in refunds if each.metadata.get(objects.KEY) == refund.key), None)
+        if made is None:
+            try:
+                made = await self._api.refund(intent_id, amount, refund.payment, refund.key, once=refund.key + end)
+            except (StateChanged, PaymentRefused) as error:
+                if (await self._api.retrieve(intent_id)).voided:
+                    raise PaymentVoided(f"payment {refund.payment.payment_id} is voided: {error}") from error
+                raise PaymentRefused(str(error)) from error
+        if made.amount != amount:
+            raise PaymentRefused(f"refund {refund.key} was made before with another amount")
+        return made
+
     async def _of_key(self, payment: PaymentIntent) -> list[StripeIntent]:
         """The PaymentIntent that a `prepare` under this key would return; it is created where there is none."""
         for capture in CaptureMode:
@@ -263,8 +273,11 @@ class StripePayments:
             return VoidOutcome.RELEASED if authorized else VoidOutcome.NEVER_CHARGED
         if not intent.voided:
             await self._api.mark_voided(intent.id)
-        refunds = await self._api.refunds(intent.id)
-        disputes = await self._api.disputes(intent.id) if intent.charge is not None and intent.charge.disputed else []
+        await with_new_keys(lambda end: self._refund_rest(intent, payment, end))
+        return VoidOutcome.REFUNDED
+
+    async def _refund_rest(self, intent: StripeIntent, payment: PaymentIntent, end: str) -> None:
+        refunds, disputes = await self._returned(intent)
         rest = intent.amount_received
         rest -= sum(each.amount for each in refunds if not each.failed)
         rest -= sum(each.withdrawn for each in disputes)
@@ -273,13 +286,15 @@ class StripePayments:
             earlier = sum(each.metadata.get(objects.KEY, "").startswith(key) for each in refunds)
             # Another one follows if the first failed.
             key = f"{key}/{earlier + 1}" if earlier else key
-            await self._api.refund(intent.id, rest, payment, key, once=f"{key}/{rest}")
-        return VoidOutcome.REFUNDED
+            await self._api.refund(intent.id, rest, payment, key, once=f"{key}/{rest}{end}")
 
     async def _with_movements(self, intent: StripeIntent) -> ProviderPayment:
+        return movements.provider_payment(intent, *await self._returned(intent))
+
+    async def _returned(self, intent: StripeIntent) -> tuple[list[StripeRefund], list[StripeDispute]]:
         refunds = await self._api.refunds(intent.id) if intent.amount_received else []
         disputes = await self._api.disputes(intent.id) if intent.charge is not None and intent.charge.disputed else []
-        return movements.provider_payment(intent, refunds, disputes)
+        return refunds, disputes
 
 
 def _pending(intent: StripeIntent) -> PendingCustomer | None:

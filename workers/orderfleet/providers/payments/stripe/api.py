@@ -21,7 +21,7 @@ from orderfleet.domain.order import CaptureMode
 from orderfleet.domain.payment import CaptureIntent, PaymentIntent
 from orderfleet.providers.payments.stripe import objects
 from orderfleet.providers.payments.stripe.amounts import to_stripe
-from orderfleet.providers.payments.stripe.client import Page, Request, StripeCalls
+from orderfleet.providers.payments.stripe.client import Page, Request, StripeCalls, with_new_keys
 from orderfleet.providers.payments.stripe.objects import StripeDispute, StripeIntent, StripeRefund, read
 
 _EXPAND: Final = ["latest_charge"]
@@ -64,8 +64,10 @@ class StripeApi:
         }
         if capture is CaptureMode.ON_SHIPMENT:
             params["payment_method_options"] = {"card": {"request_multicapture": "if_available"}}
-        content = await self.calls.send(
-            lambda client, options: client.v1.payment_intents.create_async(params, options), key=payment.key
+        content = await with_new_keys(
+            lambda end: self.calls.send(
+                lambda client, options: client.v1.payment_intents.create_async(params, options), key=payment.key + end
+            )
         )
         return read(StripeIntent, content)
 
@@ -110,12 +112,13 @@ class StripeApi:
         )
         return read(StripeIntent, content)
 
-    async def capture(self, intent_id: str, capture: CaptureIntent) -> StripeIntent:
+    async def capture(self, intent_id: str, capture: CaptureIntent, end: str = "") -> StripeIntent:
         """Capture from a PaymentIntent, whose metadata have the capture then.
 
         Args:
             intent_id: of it.
             capture: to make.
+            end: of the idempotency key.
         """
         amount = to_stripe(capture.amount, capture.payment.currency)
         params: PaymentIntentCaptureParams = {
@@ -128,7 +131,7 @@ class StripeApi:
             params["final_capture"] = False
         content = await self.calls.send(
             lambda client, options: client.v1.payment_intents.capture_async(intent_id, params, options),
-            key=capture.key,
+            key=capture.key + end,
         )
         return read(StripeIntent, content)
 
@@ -149,9 +152,7 @@ class StripeApi:
             )
         )
 
-    async def refund(
-        self, intent_id: str, amount: int, payment: PaymentIntent, key: str, *, once: str = ""
-    ) -> StripeRefund:
+    async def refund(self, intent_id: str, amount: int, payment: PaymentIntent, key: str, *, once: str) -> StripeRefund:
         """Refund a part of a PaymentIntent.
 
         Args:
@@ -159,7 +160,7 @@ class StripeApi:
             amount: as Stripe writes it.
             payment: of the PaymentIntent.
             key: the refund's, in its metadata.
-            once: idempotency key of the request; empty if it is the same.
+            once: idempotency key of the request.
         """
         content = await self.calls.send(
             lambda client, options: client.v1.refunds.create_async(
@@ -170,7 +171,7 @@ class StripeApi:
                 },
                 options,
             ),
-            key=once or key,
+            key=once,
         )
         return read(StripeRefund, content)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import stripe
@@ -39,6 +39,9 @@ PAGE_SIZE: Final = 100
 _MAX_KEY_LENGTH: Final = 255
 """Characters of an idempotency key."""
 
+_KEYS: Final = 5
+"""Idempotency keys of a request at most."""
+
 _MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 """A page of a hundred objects with their charges has about 1 MiB."""
 
@@ -59,8 +62,15 @@ Request = Callable[[StripeClient, RequestOptions], Awaitable[StripeObject]]
 """Sends a request by one of the services of the SDK, with the options that it is given."""
 
 
+Result = TypeVar("Result")
+
+
 class StateChanged(Exception):
     """The object is in another state than the request expects: another request has changed it."""
+
+
+class ErrorSaved(Exception):
+    """Stripe has saved an error of its own for the idempotency key, and will answer with it for a day."""
 
 
 class KeyReused(Exception):
@@ -135,7 +145,7 @@ class StripeCalls:
                 yield
         except KeyReused as error:
             raise PaymentRefused(str(error)) from error
-        except StateChanged as error:
+        except (ErrorSaved, StateChanged) as error:
             raise ProviderUnavailable(str(error)) from error
         except TimeoutError as error:
             raise ProviderUnavailable(f"Stripe did not answer within {format_duration(self._timeout)}") from error
@@ -149,6 +159,7 @@ class StripeCalls:
 
         Raises:
             AuthorizationLapsed: the authorization of a capture has expired.
+            ErrorSaved: an earlier request under the key met an error of Stripe's.
             KeyReused: the key was used with other content.
             PaymentRefused: Stripe declined it, or refused it because of its content.
             StateChanged: the object is in another state.
@@ -161,7 +172,10 @@ class StripeCalls:
                 options["idempotency_key"] = shortened(key)
             return (await request(self._client, options)).to_dict()
         except stripe.StripeError as error:
-            raise _translated(error) from error
+            known = _translated(error)
+            if isinstance(error, stripe.APIError) and (error.headers or {}).get("Idempotent-Replayed") == "true":
+                known = ErrorSaved(str(known))
+            raise known from error
         except InvalidProviderFile as error:
             raise ProviderUnavailable(str(error)) from error
 
@@ -193,6 +207,23 @@ class StripeCalls:
 
     async def __aexit__(self, *_: object) -> None:
         await self._connections.close()
+
+
+async def with_new_keys(send: Callable[[str], Awaitable[Result]]) -> Result:
+    """Send a request, under a further idempotency key while Stripe has saved an error of its own for the last one.
+
+    The request that met the error has ended, so `send` can read what it has done: nothing is done twice.
+
+    Args:
+        send: reads the state and sends the request; it takes the end of the key.
+
+    Raises:
+        ErrorSaved: there is one for each of the keys.
+    """
+    for number in range(1, _KEYS):
+        with suppress(ErrorSaved):
+            return await send("" if number == 1 else f"#{number}")
+    return await send(f"#{_KEYS}")
 
 
 def _unreachable(reason: str) -> stripe.APIConnectionError:

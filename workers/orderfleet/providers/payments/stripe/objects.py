@@ -5,6 +5,7 @@ An object is untrusted: it is validated, and every text from it is one printable
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from orderfleet.domain import base
 from orderfleet.domain.base import Contract
 from orderfleet.domain.errors import ProviderUnavailable
 from orderfleet.domain.order import CaptureMode
@@ -61,6 +63,9 @@ UNCONFIRMED: Final = frozenset({IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStat
 """Nothing happens until it is confirmed, for the first time or again."""
 
 WAITING: Final = frozenset({IntentStatus.REQUIRES_ACTION, IntentStatus.PROCESSING})
+
+_NUMBER: Final = re.compile("[0-9]{1,15}")
+"""A number in metadata, which people and other software can change."""
 
 _LAPSED: Final = frozenset({"automatic", "expired"})
 """Reasons of Stripe's own cancellations of an authorization."""
@@ -179,12 +184,19 @@ class StripeIntent(Contract):
     @property
     def is_ours(self) -> bool:
         """Whether its metadata say of which payment it is."""
-        return all(self.metadata.get(name) for name in (PAYMENT_ID, ORDER_ID)) and self.number > 0
+        ids = ((base.PAYMENT_ID, PAYMENT_ID), (base.ORDER_ID, ORDER_ID))
+        return all(re.fullmatch(pattern, self.metadata.get(name, "")) for pattern, name in ids) and self.number > 0
 
     @property
     def number(self) -> int:
         """The number of the charge or the authorization in its payment; 0 if it is not ours."""
-        return number_in(self.metadata)
+        number = self.metadata.get(NUMBER, "")
+        return int(number) if _NUMBER.fullmatch(number) else 0
+
+    @property
+    def untried(self) -> bool:
+        """Whether nothing has confirmed it, so it is no charge and no authorization yet."""
+        return self.status in UNCONFIRMED and self.latest_charge is None and not self.decline
 
     @property
     def authorized(self) -> bool:
@@ -207,7 +219,7 @@ class StripeIntent(Contract):
     def captures(self) -> Mapping[int, int]:
         """Amounts of its captures by number, as Stripe writes them."""
         found = {name.removeprefix(CAPTURE): value for name, value in self.metadata.items() if name.startswith(CAPTURE)}
-        return {int(number): int(amount) for number, amount in found.items() if number.isdigit() and amount.isdigit()}
+        return {int(each): int(amount) for each, amount in found.items() if all(map(_NUMBER.fullmatch, (each, amount)))}
 
     @property
     def decline(self) -> str:
@@ -257,12 +269,6 @@ def read(model: type[Object], content: Mapping[str, Any]) -> Object:
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
         raise ProviderUnavailable(f"Stripe gave no usable answer: {printable_line(fields)}") from None
-
-
-def number_in(metadata: Mapping[str, str]) -> int:
-    """The number of a charge or an authorization in metadata; 0 without one."""
-    number = metadata.get(NUMBER, "")
-    return int(number) if number.isascii() and number.isdigit() else 0
 
 
 def metadata_of(payment: PaymentIntent) -> dict[str, str]:
