@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN    := .venv/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ALONE  := $(MAKE) --no-print-directory
 # Suites of `make test-all` and `make test-cluster` only.
 SLOWER := chaos cluster observability
@@ -103,12 +104,12 @@ venv: ## make or update .venv from the lock file
 	if [ "$$(cat .venv/.stamp 2>/dev/null)" != "$$locked" ]; then \
 		set -e; began=$$(date +%s); echo "venv: installing from tests/requirements.lock"; \
 		$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv; \
-		{ command -v uv >/dev/null && uv pip install --quiet --compile-bytecode --python $(BIN)/python \
-			--require-hashes -r tests/requirements.lock 2>/dev/null; } || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-			--require-hashes -r tests/requirements.lock; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-			--no-deps --no-build-isolation -e .; \
+		sed -n '/^uv==/,/[^\\]$$/p' tests/requirements.lock > .venv/uv.lock; \
+		$(PIP) --require-hashes -r .venv/uv.lock; \
+		$(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python \
+			--require-hashes -r tests/requirements.lock || \
+		{ echo "venv: uv failed; trying pip, which takes longer"; $(PIP) --require-hashes -r tests/requirements.lock; }; \
+		$(PIP) --no-deps --no-build-isolation -e .; \
 		echo "$$locked" > .venv/.stamp; echo "venv: ready after $$(($$(date +%s) - began)) s"; \
 	fi
 
