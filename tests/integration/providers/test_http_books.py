@@ -178,7 +178,7 @@ async def test_list_that_fails_in_the_middle_raises(payments: PaymentProvider, s
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
-async def test_service_without_the_list_is_told_from_one_that_is_unavailable(
+async def test_service_without_the_list_differs_from_one_that_is_unavailable(
     payments: PaymentProvider, server: ProviderServer, status: int
 ) -> None:
     now = datetime.now(UTC)

@@ -90,7 +90,7 @@ async def test_repair_is_an_event_of_its_order(
     code, out, _ = await _orderfleet(environment, "order", "events", "repaired")
     assert code == 0
     (row,) = [line for line in out.splitlines() if "captured" in line]
-    assert "amount=31.30  by=reconciliation" in row
+    assert "by=reconciliation  amount=31.30" in row
 
 
 async def test_command_says_what_to_do_if_the_provider_does_not_list_its_payments(
