@@ -11,7 +11,13 @@ from temporalio.client import WorkflowHandle
 
 from histories.lives import AUTO, HASTY, ends, life, refunded, while_gated
 from orderfleet.domain import names
-from orderfleet.domain.errors import AuthorizationLapsed, CarrierRefused, PaymentRefused, ProviderUnavailable
+from orderfleet.domain.errors import (
+    AuthorizationLapsed,
+    CarrierRefused,
+    PaymentRefused,
+    PaymentsNotListed,
+    ProviderUnavailable,
+)
 from orderfleet.domain.ledger import RefundLine
 from orderfleet.domain.order import CaptureMode, PaymentTerms
 from orderfleet.domain.payment import PaymentIntent
@@ -257,10 +263,8 @@ async def partial_refund_rejected(fleet: WorkflowTestEnv, order_id: str) -> None
     await (await _refund(fleet, order_id, amount=1999)).result()
 
 
-@life
-async def reconciled(fleet: WorkflowTestEnv, order_id: str) -> None:
-    await ends(await fleet.start(fleet.order(order_id, review=AUTO)))
-    fleet.provider.ledger.move("refund", names.default_payment_id(order_id), Decimal("5.00"))
+async def _reconcile(fleet: WorkflowTestEnv, order_id: str) -> None:
+    """Reconcile as the schedule does."""
     run: WorkflowHandle[Any, Any] = await fleet.temporal.start_workflow(
         names.RECONCILIATION_WORKFLOW,
         Reconciliation(policy=fleet.order(order_id).policy, grace=timedelta(0)),
@@ -268,3 +272,16 @@ async def reconciled(fleet: WorkflowTestEnv, order_id: str) -> None:
         task_queue=fleet.settings.orders_task_queue,
     )
     await asyncio.wait_for(run.result(), 60)
+
+
+@life
+async def reconciled(fleet: WorkflowTestEnv, order_id: str) -> None:
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+    fleet.provider.ledger.move("refund", names.default_payment_id(order_id), Decimal("5.00"))
+    await _reconcile(fleet, order_id)
+
+
+@life
+async def not_reconciled(fleet: WorkflowTestEnv, order_id: str) -> None:
+    fleet.provider.list_error = PaymentsNotListed("answered 404")
+    await _reconcile(fleet, order_id)

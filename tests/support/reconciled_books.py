@@ -20,6 +20,7 @@ from orderfleet.store.payment_reads import PaymentReads
 from orderfleet.store.reconciliation import PostgresDifferences
 from orderfleet.store.writes import OrderWrites
 from support.sample_rows import payment, receive, sample_order
+from support.scripted_providers import ScriptedPayments
 from support.workflow_env import WorkflowTestEnv
 
 WHOLE = Decimal("31.30")
@@ -31,13 +32,13 @@ class ReconciledBooks:
     """Both books, and a worker that reconciles them."""
 
     env: WorkflowTestEnv
-    provider: SimulatedPayments
+    provider: SimulatedPayments | ScriptedPayments
     record: OrderWrites
     ledger: PaymentReads
     differences: PostgresDifferences
 
     @classmethod
-    def of(cls, env: WorkflowTestEnv, provider: SimulatedPayments) -> Self:
+    def of(cls, env: WorkflowTestEnv, provider: SimulatedPayments | ScriptedPayments) -> Self:
         """The books of an environment and its payment provider."""
         database = env.database
         # Slices of few entries, so that a window has several.

@@ -82,6 +82,8 @@ class ScriptedPayments:
         self.refunds: Counter[str] = Counter()
         self.voided: set[str] = set()
         """Keys of voided charges and authorizations; a test may add others. The first one of a payment has its id."""
+        self.list_error: Exception | None = None
+        """Raised by each list of payments."""
         self._provider = SimulatedPayments()
 
     @property
@@ -128,6 +130,8 @@ class ScriptedPayments:
             return await self._provider.look_up(payment)
 
     def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
+        if self.list_error is not None:
+            raise self.list_error
         return self._provider.payments(since, until)
 
     @asynccontextmanager

@@ -2,90 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import WorkflowFailureError
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import PaymentsNotListed, ProviderUnavailable
-from orderfleet.domain.payment import ProviderPayment
 from orderfleet.domain.reconciliation_run import ReconciliationProgress
 from orderfleet.orders.reconciliation import OVERLAP
 from orderfleet.orders.schedules import WorkflowSchedule, ensure_schedule, reconciliation
-from orderfleet.providers.payments.simulated import SimulatedPayments
 from support.metric_samples import metric_changes
 from support.polling import eventually
 from support.reconciled_books import ReconciledBooks
-from support.workflow_env import WorkflowTestEnv, workflow_test_env
-
-
-class _WithoutList(SimulatedPayments):
-    """A provider whose list of payments a test can take away."""
-
-    error: Exception | None = None
-
-    def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
-        if self.error is not None:
-            raise self.error
-        return super().payments(since, until)
+from support.workflow_env import WorkflowTestEnv
 
 
 async def test_provider_without_a_list_is_no_failure_and_what_was_not_compared_is_compared_later(
-    temporal_client: Client, postgres_url: str, task_queues: Any
+    workflow_env: WorkflowTestEnv, postgres_url: str
 ) -> None:
-    provider = _WithoutList()
-    provider.error = PaymentsNotListed("answered 404")
-    queues = task_queues.orders, task_queues.shipping
-    async with workflow_test_env(temporal_client, postgres_url, *queues, provider=provider) as env:
-        books = ReconciledBooks.of(env, provider)
-        books.move("refund", await books.charged("later"))
-        with metric_changes() as samples, capture_logs() as logs:
-            runs = [await books.reconcile() for _ in range(2)]
-        assert [(each.not_supported, each.compared, each.open.done) for each in runs] == [
-            ("answered 404", 0, False)
-        ] * 2
-        assert samples("orderfleet_reconciliations_not_supported_total") == 2
-        assert [each["answer"] for each in logs if "does not list its payments" in each["event"]] == ["answered 404"]
-        sql = await asyncpg.connect(postgres_url)
-        try:
-            assert await sql.fetchval("select count(*) from payment_reconciliations") == 0
-        finally:
-            await sql.close()
+    env, provider = workflow_env, workflow_env.provider
+    provider.list_error = PaymentsNotListed("answered 404")
+    books = ReconciledBooks.of(env, provider)
+    books.move("refund", await books.charged("later"))
+    with metric_changes() as samples, capture_logs() as logs:
+        runs = [await books.reconcile() for _ in range(2)]
+    assert [(each.not_supported, each.compared, each.open.done) for each in runs] == [("answered 404", 0, False)] * 2
+    assert samples("orderfleet_reconciliations_not_supported_total") == 2
+    assert [each["answer"] for each in logs if "does not list its payments" in each["event"]] == ["answered 404"]
+    sql = await asyncpg.connect(postgres_url)
+    try:
+        assert await sql.fetchval("select count(*) from payment_reconciliations") == 0
+    finally:
+        await sql.close()
 
-        settings = env.settings.model_copy(
-            update={"reconciliation_interval": timedelta(seconds=1), "reconciliation_window": timedelta(0)}
+    settings = env.settings.model_copy(
+        update={"reconciliation_interval": timedelta(seconds=1), "reconciliation_window": timedelta(0)}
+    )
+    schedule = reconciliation(settings)
+    await ensure_schedule(env.temporal, schedule)
+    handle = env.temporal.get_schedule_handle(schedule.id)
+    try:
+        first, second = (await _results(env, schedule, 2))[:2]
+        assert first.since == second.since
+        provider.list_error = None
+        found = await eventually(
+            lambda: _results(env, schedule, 3), lambda results: any(not each.not_supported for each in results)
         )
-        schedule = reconciliation(settings)
-        await ensure_schedule(env.temporal, schedule)
-        handle = env.temporal.get_schedule_handle(schedule.id)
-        try:
-            first, second = (await _results(env, schedule, 2))[:2]
-            assert first.since == second.since
-            provider.error = None
-            found = await eventually(
-                lambda: _results(env, schedule, 3), lambda results: any(not each.not_supported for each in results)
-            )
-        finally:
-            await handle.delete()
-        compared = next(each for each in found if not each.not_supported)
-        assert (compared.since, compared.open.done) == (first.since, True)
+    finally:
+        await handle.delete()
+    compared = next(each for each in found if not each.not_supported)
+    assert (compared.since, compared.open.done) == (first.since, True)
 
 
-async def test_provider_that_is_unavailable_fails_the_reconciliation(
-    temporal_client: Client, postgres_url: str, task_queues: Any
-) -> None:
-    provider = _WithoutList()
-    provider.error = ProviderUnavailable("answered 503")
-    queues = task_queues.orders, task_queues.shipping
-    async with workflow_test_env(temporal_client, postgres_url, *queues, provider=provider) as env:
-        books = ReconciledBooks.of(env, provider)
-        with pytest.raises(WorkflowFailureError) as failed:
-            await books.reconcile()
+async def test_provider_that_is_unavailable_fails_the_reconciliation(workflow_env: WorkflowTestEnv) -> None:
+    workflow_env.provider.list_error = ProviderUnavailable("answered 503")
+    with pytest.raises(WorkflowFailureError) as failed:
+        await ReconciledBooks.of(workflow_env, workflow_env.provider).reconcile()
     assert "answered 503" in str(failed.value.cause)
 
 
