@@ -126,8 +126,10 @@ async def canceled_while_held(fleet: WorkflowTestEnv, order_id: str) -> None:
 
 async def _continues(fleet: WorkflowTestEnv, order_id: str, handle: WorkflowHandle[Any, OrderStatus]) -> None:
     """Change an order whose runs take two changes, and wait for its next run."""
-    for street in ("1 Long St", "2 Long St"):
-        await fleet.client.change(order_id, Change.update_address(ADDRESS.model_copy(update={"street": street})))
+    first, second = (ADDRESS.model_copy(update={"street": street}) for street in ("1 Long St", "2 Long St"))
+    await fleet.client.change(order_id, Change.update_address(first))
+    await fleet.until_recorded(order_id, lambda status: status.address == first)
+    await fleet.client.change(order_id, Change.update_address(second))
     await eventually(handle.describe, lambda described: described.run_id != handle.first_execution_run_id)
 
 
@@ -148,7 +150,7 @@ async def _pending(
         order_id, review=AUTO, payment=PaymentTerms(method=method), policy=quick_policy(fleet.settings, **policy)
     )
     handle = await fleet.start(order)
-    await fleet.until_recorded(order_id, lambda status: status.payment.status is PaymentStatus.PENDING)
+    await fleet.until(order_id, lambda status: status.payment.status is PaymentStatus.PENDING)
     return handle
 
 
