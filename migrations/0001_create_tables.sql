@@ -1,6 +1,6 @@
 -- Tables and indexes: orders, their payments and shipments, and their audit events.
 --
--- Every transaction locks rows in the order payments, orders, payment_ids, order_references, shipments, events, so no two
+-- Every transaction locks rows in the order payments, orders, payment_ids, order_references, shipments, events, unshown_payments, so no two
 -- of them deadlock. Authorizations, entries and intents of a payment are written under the lock of its row. Workers, operator and API write only through the statements in orderfleet/store/sql, each of which can be
 -- repeated safely.
 
@@ -116,6 +116,13 @@ create table payments (
 );
 
 create index payments_pending on payments (status, updated_at) where status in ('INIT', 'PENDING', 'REFUNDING');
+
+-- Orders whose payment changed after their end, until the Order in Kubernetes shows it; the operator deletes the row then.
+create table unshown_payments (
+    order_id    text        primary key references orders,
+    version     bigint      not null,               -- of the order, with the last change of its payment
+    since       timestamptz not null default now()  -- the last change
+);
 
 -- Shipments.
 

@@ -135,6 +135,7 @@ declare
     order_row tid; -- of the locked row: the second update needs no index
     of_month  date;
     inserted  bigint;
+    late      bigint; -- the order's version, if it ended before
 begin
     if new_seq > 0 then -- 0: events without a state
         update orders set
@@ -171,7 +172,12 @@ begin
 
     inserted := insert_events(of_order, of_month, progress -> 'events');
     if not is_new and (changed or inserted > 0) then
-        update orders set version = version where ctid = order_row; -- the trigger raises it
+        update orders set version = version where ctid = order_row -- the trigger raises it
+        returning case when completed_at is not null and owner <> '' then version end into late;
+        if changed and late is not null then
+            insert into unshown_payments (order_id, version) values (of_order, late)
+            on conflict (order_id) do update set version = excluded.version, since = excluded.since;
+        end if;
     end if;
     return is_new or changed or inserted > 0;
 end;

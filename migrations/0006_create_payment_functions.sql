@@ -169,25 +169,51 @@ begin
 end;
 $$;
 
--- A payment's row as the activities read it.
+-- A payment's row as the activities read it, with the version of its order, which each change of the payment raises.
 create function payment_summary(p payments) returns jsonb language sql stable as $$
     select jsonb_build_object(
         'payment_id', p.payment_id, 'order_id', p.order_id, 'status', p.status, 'reference', p.reference,
         'fenced', p.fenced_at is not null,
+        'version', (select version from orders where order_id = p.order_id),
         'amounts', jsonb_build_object(
             'authorized', p.authorized - p.released, 'captured', p.captured, 'refunded', p.refunded)
     )
 $$;
 
--- Ends a write of a payment, whose row was `before`: records the progress. Returns the payment, and whether its status
--- changed.
-create function finish_payment_write(before payments, progress jsonb) returns jsonb language plpgsql as $$
+-- What a write of a payment ended, whose row was `before`: `decided` if its charge or authorization has another result, a
+-- refund with its status. Nothing of a payment that money was returned from before is decided again.
+create function ended_by(before payments, after payments, refund_before text, refund_after text) returns jsonb
+language sql immutable parallel safe as $$
+    select jsonb_build_object(
+        'decided', before.status <> after.status
+            and before.status not in ('REFUNDING', 'PARTIALLY_REFUNDED', 'REFUNDED'),
+        'refund', case when refund_before <> refund_after then nullif(refund_after, 'open') end)
+$$;
+
+-- The status of a refund, which has a part for each authorization: open, refused if the provider refused a part, or done.
+create function refund_status(of_payment text, of_refund text) returns text language sql stable as $$
+    select case when bool_or(status = 'open') then 'open' when bool_or(status = 'refused') then 'refused' else 'done' end
+    from payment_intents
+    where payment_id = of_payment and kind = 'refund' and refund_id = of_refund
+$$;
+
+-- Ends a write of a payment, whose row was `before`, and of a refund, whose status was `refund_before`: records the progress.
+-- Returns the payment, and what the write ended. A void that found a charge and returned it has ended a refund, too.
+create function finish_payment_write(
+    before payments, progress jsonb, of_refund text default null, refund_before text default 'open'
+) returns jsonb language plpgsql as $$
 declare
-    after payments;
+    after   payments;
+    refund  text := 'open';
 begin
     select * into after from payments where payment_id = before.payment_id;
+    if of_refund is not null then
+        refund := refund_status(before.payment_id, of_refund);
+    elsif after.refunded > before.refunded then
+        refund := 'done';
+    end if;
     perform record_progress(before.order_id, progress, before is distinct from after);
-    return jsonb_build_object('moved', before.status <> after.status) || payment_summary(after);
+    return ended_by(before, after, refund_before, refund) || payment_summary(after);
 end;
 $$;
 
@@ -210,18 +236,22 @@ begin
 end;
 $$;
 
--- Records a fact that the provider or a reconciliation reported; never refused. Returns whether it was new, and the
--- payment; null if there is no such payment.
+-- Records a fact that the provider or a reconciliation reported; never refused. Returns whether it was new, the payment,
+-- and what it ended; null if there is no such payment.
 create function record_payment_fact(of_payment text, fact jsonb, progress jsonb) returns jsonb language plpgsql as $$
 declare
-    p       payments;
-    after   payments;
-    is_new  boolean;
+    p               payments;
+    after           payments;
+    is_new          boolean;
+    of_refund       text;
+    refund_before   text;
 begin
     select * into p from payments where payment_id = of_payment for no key update;
     if not found then
         return null;
     end if;
+    select refund_id into of_refund from payment_intents where payment_id = of_payment and key = fact ->> 'key';
+    refund_before := refund_status(of_payment, of_refund);
     is_new := add_payment_entry(p, fact ->> 'kind', fact ->> 'key', (fact ->> 'number')::integer,
         (fact ->> 'amount')::bigint, fact ->> 'currency', fact ->> 'source', fact ->> 'reference',
         (fact ->> 'at')::timestamptz);
@@ -230,7 +260,8 @@ begin
     if is_new then
         perform record_progress(p.order_id, progress, is_new);
     end if;
-    return jsonb_build_object('is_new', is_new, 'moved', p.status <> after.status) || payment_summary(after);
+    return jsonb_build_object('is_new', is_new) || payment_summary(after)
+        || ended_by(p, after, refund_before, refund_status(of_payment, of_refund));
 end;
 $$;
 

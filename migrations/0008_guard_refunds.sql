@@ -125,9 +125,7 @@ create function refund_summary(p payments, of_refund text) returns jsonb languag
         'amount', coalesce(sum(i.amount), 0),
         'shortfall', coalesce(sum(i.shortfall), 0),
         'lines', coalesce(jsonb_path_query_array(jsonb_agg(i.lines), '$[*][*]'), '[]'),
-        'status', case
-            when bool_or(i.status = 'open') then 'open' when bool_or(i.status = 'refused') then 'refused' else 'done'
-        end,
+        'status', refund_status(p.payment_id, of_refund),
         'parts', coalesce(jsonb_agg(jsonb_build_object(
             'refund_id', of_refund, 'number', i.number, 'amount', i.amount,
             'payment', jsonb_build_object(
@@ -146,13 +144,17 @@ create function finish_refund(
     of_payment text, of_order text, of_key text, given_reference text, given_error text, progress jsonb
 ) returns jsonb language plpgsql as $$
 declare
-    p payments;
+    p       payments;
+    refund  text;
+    before  text;
 begin
     select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
     if not found then
         return null;
     end if;
+    select refund_id into refund from payment_intents where payment_id = of_payment and key = of_key;
+    before := refund_status(of_payment, refund);
     perform end_payment_intent(p, of_key, 'refunded', given_reference, given_error);
-    return finish_payment_write(p, progress);
+    return finish_payment_write(p, progress, refund, before);
 end;
 $$;

@@ -486,6 +486,15 @@ begin
 end;
 $$;
 
+CREATE FUNCTION public.ended_by(before public.payments, after public.payments, refund_before text, refund_after text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select jsonb_build_object(
+        'decided', before.status <> after.status
+            and before.status not in ('REFUNDING', 'PARTIALLY_REFUNDED', 'REFUNDED'),
+        'refund', case when refund_before <> refund_after then nullif(refund_after, 'open') end)
+$$;
+
 CREATE FUNCTION public.erase_payment(of_payment text, of_order text) RETURNS void
     LANGUAGE sql
     AS $$
@@ -596,15 +605,21 @@ begin
 end;
 $$;
 
-CREATE FUNCTION public.finish_payment_write(before public.payments, progress jsonb) RETURNS jsonb
+CREATE FUNCTION public.finish_payment_write(before public.payments, progress jsonb, of_refund text DEFAULT NULL::text, refund_before text DEFAULT 'open'::text) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
 declare
-    after payments;
+    after   payments;
+    refund  text := 'open';
 begin
     select * into after from payments where payment_id = before.payment_id;
+    if of_refund is not null then
+        refund := refund_status(before.payment_id, of_refund);
+    elsif after.refunded > before.refunded then
+        refund := 'done';
+    end if;
     perform record_progress(before.order_id, progress, before is distinct from after);
-    return jsonb_build_object('moved', before.status <> after.status) || payment_summary(after);
+    return ended_by(before, after, refund_before, refund) || payment_summary(after);
 end;
 $$;
 
@@ -612,14 +627,18 @@ CREATE FUNCTION public.finish_refund(of_payment text, of_order text, of_key text
     LANGUAGE plpgsql
     AS $$
 declare
-    p payments;
+    p       payments;
+    refund  text;
+    before  text;
 begin
     select * into p from payments where payment_id = of_payment and order_id = of_order for no key update;
     if not found then
         return null;
     end if;
+    select refund_id into refund from payment_intents where payment_id = of_payment and key = of_key;
+    before := refund_status(of_payment, refund);
     perform end_payment_intent(p, of_key, 'refunded', given_reference, given_error);
-    return finish_payment_write(p, progress);
+    return finish_payment_write(p, progress, refund, before);
 end;
 $$;
 
@@ -795,6 +814,7 @@ CREATE FUNCTION public.payment_summary(p public.payments) RETURNS jsonb
     select jsonb_build_object(
         'payment_id', p.payment_id, 'order_id', p.order_id, 'status', p.status, 'reference', p.reference,
         'fenced', p.fenced_at is not null,
+        'version', (select version from orders where order_id = p.order_id),
         'amounts', jsonb_build_object(
             'authorized', p.authorized - p.released, 'captured', p.captured, 'refunded', p.refunded)
     )
@@ -804,14 +824,18 @@ CREATE FUNCTION public.record_payment_fact(of_payment text, fact jsonb, progress
     LANGUAGE plpgsql
     AS $$
 declare
-    p       payments;
-    after   payments;
-    is_new  boolean;
+    p               payments;
+    after           payments;
+    is_new          boolean;
+    of_refund       text;
+    refund_before   text;
 begin
     select * into p from payments where payment_id = of_payment for no key update;
     if not found then
         return null;
     end if;
+    select refund_id into of_refund from payment_intents where payment_id = of_payment and key = fact ->> 'key';
+    refund_before := refund_status(of_payment, of_refund);
     is_new := add_payment_entry(p, fact ->> 'kind', fact ->> 'key', (fact ->> 'number')::integer,
         (fact ->> 'amount')::bigint, fact ->> 'currency', fact ->> 'source', fact ->> 'reference',
         (fact ->> 'at')::timestamptz);
@@ -820,7 +844,8 @@ begin
     if is_new then
         perform record_progress(p.order_id, progress, is_new);
     end if;
-    return jsonb_build_object('is_new', is_new, 'moved', p.status <> after.status) || payment_summary(after);
+    return jsonb_build_object('is_new', is_new) || payment_summary(after)
+        || ended_by(p, after, refund_before, refund_status(of_payment, of_refund));
 end;
 $$;
 
@@ -833,6 +858,7 @@ declare
     order_row tid; -- of the locked row: the second update needs no index
     of_month  date;
     inserted  bigint;
+    late      bigint; -- the order's version, if it ended before
 begin
     if new_seq > 0 then -- 0: events without a state
         update orders set
@@ -869,7 +895,12 @@ begin
 
     inserted := insert_events(of_order, of_month, progress -> 'events');
     if not is_new and (changed or inserted > 0) then
-        update orders set version = version where ctid = order_row; -- the trigger raises it
+        update orders set version = version where ctid = order_row -- the trigger raises it
+        returning case when completed_at is not null and owner <> '' then version end into late;
+        if changed and late is not null then
+            insert into unshown_payments (order_id, version) values (of_order, late)
+            on conflict (order_id) do update set version = excluded.version, since = excluded.since;
+        end if;
     end if;
     return is_new or changed or inserted > 0;
 end;
@@ -972,6 +1003,14 @@ begin
 end;
 $$;
 
+CREATE FUNCTION public.refund_status(of_payment text, of_refund text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select case when bool_or(status = 'open') then 'open' when bool_or(status = 'refused') then 'refused' else 'done' end
+    from payment_intents
+    where payment_id = of_payment and kind = 'refund' and refund_id = of_refund
+$$;
+
 CREATE FUNCTION public.refund_summary(p public.payments, of_refund text) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $_$
@@ -980,9 +1019,7 @@ CREATE FUNCTION public.refund_summary(p public.payments, of_refund text) RETURNS
         'amount', coalesce(sum(i.amount), 0),
         'shortfall', coalesce(sum(i.shortfall), 0),
         'lines', coalesce(jsonb_path_query_array(jsonb_agg(i.lines), '$[*][*]'), '[]'),
-        'status', case
-            when bool_or(i.status = 'open') then 'open' when bool_or(i.status = 'refused') then 'refused' else 'done'
-        end,
+        'status', refund_status(p.payment_id, of_refund),
         'parts', coalesce(jsonb_agg(jsonb_build_object(
             'refund_id', of_refund, 'number', i.number, 'amount', i.amount,
             'payment', jsonb_build_object(
@@ -1434,6 +1471,12 @@ CREATE TABLE public.schema_migrations (
     oldest integer
 );
 
+CREATE TABLE public.unshown_payments (
+    order_id text NOT NULL,
+    version bigint NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL
+);
+
 ALTER TABLE ONLY public.events ATTACH PARTITION public.events_default DEFAULT;
 
 ALTER TABLE ONLY public.events ALTER COLUMN id SET DEFAULT nextval('public.event_ids'::regclass);
@@ -1484,6 +1527,9 @@ ALTER TABLE ONLY public.shipments
 
 ALTER TABLE ONLY public.shipments
     ADD CONSTRAINT shipments_pkey PRIMARY KEY (shipment_id);
+
+ALTER TABLE ONLY public.unshown_payments
+    ADD CONSTRAINT unshown_payments_pkey PRIMARY KEY (order_id);
 
 CREATE INDEX orders_by_change ON public.orders USING btree (changed_xid, order_id);
 
@@ -1561,3 +1607,6 @@ ALTER TABLE ONLY public.payments
 
 ALTER TABLE ONLY public.shipments
     ADD CONSTRAINT shipments_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);
+
+ALTER TABLE ONLY public.unshown_payments
+    ADD CONSTRAINT unshown_payments_order_id_fkey FOREIGN KEY (order_id) REFERENCES public.orders(order_id);

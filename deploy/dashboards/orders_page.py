@@ -188,15 +188,16 @@ PAGE = Page(
                 Panel(
                     "Refunds",
                     "ops",
-                    "Refunds that became pending, were completed, or were refused by the payment provider, per second.",
+                    "Refunds that began, were made, failed at the payment provider, or were refused as more than is"
+                    " left, per second.",
                     [Query(rate("orderfleet_refunds_total", "result"), "{{result}}")],
                     "OrderfleetRefundStuck",
                 ),
                 Panel(
-                    "Refused refunds",
+                    "Failed refunds",
                     "short",
-                    "Refunds of the last hour that the payment provider refused permanently.",
-                    [Query('sum(increase(orderfleet_refunds_total{result="failed"}[1h]))', "refused")],
+                    "Refunds of the last hour that the payment provider refused permanently, or returned.",
+                    [Query('sum(increase(orderfleet_refunds_total{result="failed"}[1h]))', "failed")],
                     "OrderfleetRefundFailed",
                 ),
                 Panel(

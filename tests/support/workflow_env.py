@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
@@ -20,6 +21,8 @@ from orderfleet.domain.order import OrderInput
 from orderfleet.domain.ports import OrderWorkflows
 from orderfleet.domain.status import OrderStatus
 from orderfleet.orders import worker as orders_worker
+from orderfleet.services.orders import OrderService
+from orderfleet.services.refunds import RefundAnswer, RefundService
 from orderfleet.services.workflow_client import OrderClient
 from orderfleet.settings import Settings
 from orderfleet.shipping import worker as shipping_worker
@@ -81,6 +84,12 @@ class WorkflowTestEnv:
 
     async def kinds(self, order_id: str) -> list[str]:
         return [event.kind for event in await self.events(order_id)]
+
+    async def refund(self, order_id: str, amount: str, refund_id: str = "r1") -> RefundAnswer:
+        """Refund a part of an order, as a client asks for it."""
+        orders = OrderService(self.client, self.reads)
+        service = RefundService(self.temporal, orders, self.reads, task_queue=self.settings.orders_task_queue)
+        return await service.refund(order_id, refund_id, amount=Decimal(amount))
 
     async def until(self, order_id: str, reached: Callable[[OrderStatus], bool]) -> OrderStatus:
         """Query the workflow until the condition holds."""

@@ -119,6 +119,11 @@ async def test_order_with_the_reference_of_another_fails_where_it_is_unique(
             {"adjustments": [{"kind": "tax", "amount": "0.125"}]},
             "adjustments[0].amount: has 3 decimals, USD has 2; round it",
         ),
+        (
+            "amount-4",
+            {"items": [{"id": "shipping", "sku": "a", "qty": 1, "price": "1"}]},
+            "items[0].id: 'shipping' is the line of the shipping costs; choose another id",
+        ),
         ("amount-3", {"reference": "x" * 256}, "reference: has more than 255 characters; write less"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -12,12 +13,13 @@ import pytest
 from temporalio.client import Client
 
 from orderfleet.domain.differences import DifferenceKind as Kind
-from orderfleet.domain.order import CaptureMode
+from orderfleet.domain.order import CaptureMode, Delivery
 from orderfleet.domain.payment import Charge, ProviderStatus, VoidOutcome
-from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.status import PaymentStatus, Step
 from orderfleet.providers.payments.simulated import SimulatedPayments
+from support.factories import AUTO
 from support.metric_samples import metric_changes
-from support.reconciled_books import WHOLE, ReconciledBooks
+from support.reconciled_books import PART, WHOLE, ReconciledBooks
 from support.sample_rows import payment
 from support.workflow_env import workflow_test_env
 
@@ -227,6 +229,17 @@ async def test_every_difference_is_found_and_the_safe_ones_are_repaired(books: R
     after = await books.open()
     assert set(after) == set(UNSAFE.values())
     assert all(found.first_seen_at == before[each].first_seen_at for each, found in after.items())
+
+
+async def test_repaired_refund_shows_in_the_live_status_of_a_running_order(books: ReconciledBooks) -> None:
+    order_id = f"reconciled-{uuid.uuid4().hex[:8]}"
+    await books.env.start(books.env.order(order_id, review=AUTO, delivery=Delivery(confirm=True)))
+    await books.env.until_recorded(order_id, lambda status: status.step is Step.SHIPPED)
+    books.provider.ledger.move("refund", f"pay-{order_id}", PART)
+    assert (await books.reconcile()).repaired == 1
+    shown = await books.env.until(order_id, lambda status: bool(status.payment.refunded))
+    assert (shown.payment.status, shown.payment.refunded) == (PaymentStatus.PARTIALLY_REFUNDED, PART)
+    assert shown.payment == (await books.env.recorded(order_id)).status.payment
 
 
 async def test_difference_that_is_gone_is_resolved_although_the_window_is_over(books: ReconciledBooks) -> None:

@@ -149,6 +149,11 @@ async def test_empty_adjustments_and_reference_are_as_if_left_out(api, workflow_
         ({"currency": "XAU"}, "currency", "'XAU' is unknown"),
         ({"adjustments": [{"kind": "tax", "amount": "0.125"}]}, "adjustments[0].amount", "has 3 decimals, USD has 2"),
         ({"adjustments": [{"kind": "bonus", "amount": "1"}]}, "adjustments[0].kind", "'shipping', 'tax', 'discount'"),
+        (
+            {"items": [{"id": "shipping", "sku": "a", "qty": 1, "price": "1.00"}]},
+            "items[0].id",
+            "'shipping' is the line of the shipping costs; choose another id",
+        ),
         ({"adjustments": [{"kind": "tax"}]}, "adjustments[0].amount", "is missing; give it"),
         ({"adjustments": [{"kind": "tax", "amount": "1", "sku": "a"}]}, "adjustments[0].sku", "is not known"),
     ],

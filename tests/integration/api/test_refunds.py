@@ -213,6 +213,12 @@ async def test_part_is_refunded_while_the_order_runs_and_the_rest_when_it_is_can
         await gate.reached.wait()
         assert (await ask(caller, order_id, amount="2.97")).status_code == 201
         await until_refunded(caller, order_id, "2.97")
+        for path in (f"/orders/{order_id}", f"/orders/{order_id}/status"):
+            shown = await eventually(
+                lambda path=path: caller.get(path), lambda answer: answer.json()["payment"]["refunded"] == "2.97"
+            )
+            assert shown.json()["payment"]["status"] == "PARTIALLY_REFUNDED"
+        assert shown.json()["source"] == "workflow"
         assert (await caller.post(f"/orders/{order_id}/cancel")).status_code in {200, 202}
         gate.opened.set()
         await until(caller, order_id, "canceled")

@@ -12,8 +12,8 @@ from decimal import Decimal
 import pytest
 
 from orderfleet.domain.money import Adjustment, AdjustmentKind
-from orderfleet.domain.order import Item
-from orderfleet.domain.status import PaymentStatus
+from orderfleet.domain.order import Delivery, Item
+from orderfleet.domain.status import PaymentStatus, Step
 from support.factories import AUTO
 from support.polling import eventually
 
@@ -52,6 +52,24 @@ async def test_amount_and_lines_are_refunded_and_shown(orderfleet, workflow_env,
     table = (await orderfleet("payments", "show", shipped)).out
     for text in ("PARTIALLY_REFUNDED", "captured", "13.90 USD", "7.33 USD", "tea x 2, shipping x 1", "late [!]"):
         assert text in table
+
+
+async def test_refund_of_a_running_order_shows_in_its_status_and_description(orderfleet, workflow_env, order_id):
+    await workflow_env.start(workflow_env.order(order_id, review=AUTO, delivery=Delivery(confirm=True)))
+    await workflow_env.until_recorded(order_id, lambda status: status.step is Step.SHIPPED)
+    refunded = await orderfleet("payments", "refund", order_id, "--amount", "4.50")
+    assert refunded.code == 0, refunded.err
+    await until_refunded(orderfleet, order_id, "4.50")
+
+    async def status():
+        return (await orderfleet("order", "status", order_id, "-o", "json")).document
+
+    shown = await eventually(status, lambda found: found["payment"]["refunded"] == "4.50")
+    assert (shown["source"], shown["payment"]["status"]) == ("workflow", "PARTIALLY_REFUNDED")
+    for verb in ("status", "describe"):
+        text = (await orderfleet("order", verb, order_id)).out
+        assert "PARTIALLY_REFUNDED" in text
+        assert "19.98 USD, 4.50 refunded" in text
 
 
 async def test_refund_that_cannot_be_made_says_why(orderfleet, workflow_env, shipped):

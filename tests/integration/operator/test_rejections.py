@@ -91,6 +91,11 @@ def create(cluster, name="order", **spec):
         ({"reference": " "}, "spec.reference", "is empty; fill it in or leave it out"),
         ({"reference": "x" * 256}, "spec.reference", "Too long"),
         ({"items": [{"id": "", "sku": "a", "qty": 1}]}, "spec.items[0].id", "is empty; fill it in or leave it out"),
+        (
+            {"items": [{"id": "shipping", "sku": "a", "qty": 1}]},
+            "spec.items[0].id",
+            "is the line of the shipping costs; choose another id",
+        ),
         ({"adjustments": [{"kind": "fee", "amount": "1"}] * 51}, "spec.adjustments", "must have at most 50 items"),
         ({"adjustments": [{"kind": "bonus", "amount": "1"}]}, "spec.adjustments[0].kind", "supported values"),
         ({"adjustments": [{"kind": "fee", "amount": "1e2"}]}, "spec.adjustments[0].amount", "write a decimal"),

@@ -10,12 +10,15 @@ import asyncpg
 import pytest
 
 from orderfleet.domain.errors import StoreUnavailable
+from orderfleet.domain.ledger import EntryKind, RefundRequest
+from orderfleet.domain.payment import Authorization, Capture, Refund, VoidOutcome
 from orderfleet.domain.status import PaymentStatus, Step
-from orderfleet.observability.metrics import CHANGE_FEED_LAG_ROWS
+from orderfleet.observability.metrics import CHANGE_FEED_LAG_ROWS, REFUND_RESULTS
 from orderfleet.store.feed import PostgresChangeFeed
 from orderfleet.store.pool import Database
 from orderfleet.store.writes import OrderWrites, PostgresOrphanStore
-from support.metric_samples import metric_changes
+from support.ledger_rows import authorize, charge, fact
+from support.metric_samples import Samples, metric_changes
 from support.sample_rows import AT, CHARGE, event, payment, progress, receive, refund, sample_order
 
 END = AT + timedelta(seconds=90)
@@ -23,6 +26,8 @@ END = AT + timedelta(seconds=90)
 
 RECEIVED = "orderfleet_orders_received_total"
 DURATION = "orderfleet_order_duration_seconds"
+PAYMENTS = "orderfleet_payments_total"
+PAID = ("pay-ord-1", "ord-1")
 
 
 @pytest.fixture
@@ -70,9 +75,98 @@ async def test_each_payment_status_is_counted_once(writes: OrderWrites) -> None:
             await writes.finish_payment(payment(), status, CHARGE)
         for _ in range(2):
             await refund(writes)
-    payments, refunds = "orderfleet_payments_total", "orderfleet_refunds_total"
-    assert samples(payments) == samples(payments, result="charged") == 1
-    assert samples(refunds, result="pending") == samples(refunds, result="done") == 1
+    assert samples(PAYMENTS) == samples(PAYMENTS, result="charged") == 1
+    assert refunds(samples) == {"pending": 1, "done": 1}
+
+
+def refunds(samples: Samples) -> dict[str, float]:
+    """How many refunds were counted, by result."""
+    counted = {result: samples("orderfleet_refunds_total", result=result) for result in REFUND_RESULTS}
+    return {result: count for result, count in counted.items() if count}
+
+
+async def test_each_partial_refund_is_counted_once_at_its_begin_and_at_its_end(writes: OrderWrites) -> None:
+    await receive(writes)
+    await charge(writes)
+    with metric_changes() as samples:
+        for refund_id in ("r1", "r2"):
+            for _ in range(2):  # a retry
+                decision = await writes.begin_refund(*PAID, RefundRequest(refund_id=refund_id, amount=100))
+            for _ in range(2):
+                await writes.finish_refund(decision.parts[0], Refund(reference=f"re_{refund_id}"))
+        await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", amount=100))
+    assert refunds(samples) == {"pending": 2, "done": 2}
+    assert not samples(PAYMENTS)
+
+
+async def test_refund_of_two_authorizations_is_counted_once(writes: OrderWrites) -> None:
+    await receive(writes)
+    await authorize(writes)
+    for number in (1, 2):
+        decision = await writes.begin_capture(*PAID, 1000 if number == 1 else None)
+        assert decision.capture is not None
+        await writes.finish_capture(decision.capture, Capture(reference=f"cp_{number}"))
+        if number == 1:
+            again = await writes.begin_authorization(*PAID)
+            assert again.authorization is not None
+            await writes.finish_payment(again.authorization, PaymentStatus.AUTHORIZED, Authorization(reference="au_2"))
+    with metric_changes() as samples:
+        decision = await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", amount=2000))
+        assert len(decision.parts) == 2
+        await writes.finish_refund(decision.parts[0], Refund(reference="re_1"))
+    assert refunds(samples) == {"pending": 1}
+    with metric_changes() as samples:
+        await writes.finish_refund(decision.parts[1], None, error="closed")
+    assert refunds(samples) == {"failed": 1}
+
+
+async def test_refused_and_failed_refunds_are_counted_once_and_the_payment_not_again(writes: OrderWrites) -> None:
+    await receive(writes)
+    await charge(writes)
+    with metric_changes() as samples:
+        assert (await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", amount=9999))).refused is not None
+        decision = await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", amount=100))
+        for _ in range(2):
+            await writes.finish_refund(decision.parts[0], None, error="closed")
+    assert refunds(samples) == {"pending": 1, "failed": 1, "refused": 1}
+    assert not samples(PAYMENTS)
+
+
+async def test_refund_that_a_report_ends_is_counted_once_and_again_if_it_is_returned(writes: OrderWrites) -> None:
+    await receive(writes)
+    await charge(writes)
+    with metric_changes() as samples:
+        (part,) = (await writes.begin_refund(*PAID, RefundRequest(refund_id="r1", amount=100))).parts
+        for _ in range(2):
+            await writes.record_fact(PAID[0], fact(EntryKind.REFUNDED, part.key, 100))
+        await writes.finish_refund(part, Refund(reference="re_1"))
+    assert refunds(samples) == {"pending": 1, "done": 1}
+    with metric_changes() as samples:
+        for _ in range(2):
+            await writes.record_fact(PAID[0], fact(EntryKind.REFUND_REVERSED, part.key, 100))
+    assert refunds(samples) == {"failed": 1}
+    assert not samples(PAYMENTS)
+
+
+async def test_refunds_of_the_dashboard_and_charge_backs_are_not_counted(writes: OrderWrites) -> None:
+    await receive(writes)
+    await charge(writes)
+    with metric_changes() as samples:
+        await writes.record_fact(PAID[0], fact(EntryKind.REFUNDED, "re_9", 100))
+        await writes.record_fact(PAID[0], fact(EntryKind.CHARGED_BACK, "dp_9", 3030))
+        await writes.record_fact(PAID[0], fact(EntryKind.CHARGE_BACK_REVERSED, "dp_9", 3030))
+    assert not refunds(samples)
+    assert not samples(PAYMENTS)
+
+
+async def test_void_that_returns_a_charge_is_counted_as_a_refund_once(writes: OrderWrites) -> None:
+    await receive(writes)
+    await writes.begin_payment(payment())
+    with metric_changes() as samples:
+        for _ in range(2):
+            await writes.finish_payment(payment(), PaymentStatus.VOIDED, outcome=VoidOutcome.REFUNDED)
+    assert refunds(samples) == {"done": 1}
+    assert not samples(PAYMENTS)
 
 
 async def test_statements_are_measured_by_name_and_outcome(postgres_url: str) -> None:

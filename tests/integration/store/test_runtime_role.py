@@ -107,6 +107,7 @@ async def test_grant_revokes_every_other_right_on_tables_of_orderfleet(
         **dict.fromkeys(("orders", "payments", "payment_ids", "order_references", "shipments"), "INSERT SELECT UPDATE"),
         **dict.fromkeys(("payment_authorizations", "payment_intents"), "INSERT SELECT UPDATE"),
         **dict.fromkeys(("payment_differences", "payment_reconciliations"), "INSERT SELECT UPDATE"),
+        "unshown_payments": "DELETE INSERT SELECT UPDATE",
         **dict.fromkeys(("events", "payment_entries", "payment_references"), "INSERT SELECT"),
         "event_ids": "USAGE",
         **dict.fromkeys(("recorded_orders", "pending_payments", "schema_migrations"), "SELECT"),

@@ -190,6 +190,16 @@ def test_start_with_invalid_reference_or_adjustment_names_it(orderfleet, orders,
     assert not orders.calls
 
 
+def test_start_with_an_item_called_shipping_names_its_id(orderfleet, orders, tmp_path):
+    file = tmp_path / "order.yaml"
+    items = "[{id: shipping, sku: a, qty: 1, price: '1.00'}]"
+    file.write_text(f"{HEAD}spec:\n  items: {items}\n  address: {{street: a, city: b}}")
+    result = orderfleet("order", "start", "-f", str(file))
+    assert result.code == 2
+    assert "items[0].id: 'shipping' is the line of the shipping costs; choose another id" in result.err
+    assert not orders.calls
+
+
 @pytest.mark.parametrize("sample", sorted(MANIFEST.parent.glob("*.yaml")), ids=lambda path: path.stem)
 def test_start_accepts_every_sample_or_says_what_to_do(orderfleet, orders, sample):
     result = orderfleet("order", "start", "-f", str(sample))

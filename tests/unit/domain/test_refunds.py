@@ -41,11 +41,6 @@ def test_order_lines_have_their_shares_and_shipping_is_a_line_of_one_piece():
     }
 
 
-def test_item_called_shipping_keeps_its_id():
-    items = (Item(id="shipping", sku="voucher", qty=2, price=Decimal("5.00")),)
-    assert order_lines(items, ADJUSTMENTS[:1], "USD")["shipping"].pieces == 2
-
-
 prices = st.decimals(min_value=0, max_value=1000, places=4)
 items = st.lists(
     st.builds(lambda qty, price: Item(sku="a", qty=qty, price=price), st.integers(1, 20), prices), min_size=1

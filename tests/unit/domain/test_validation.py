@@ -109,6 +109,10 @@ def adjustments(*given: dict[str, Any]) -> dict[str, Any]:
             "items[0].id: '2' is the id of another line too; a line without an id has its number",
         ),
         (
+            {"items": (Item(id="shipping", sku="w", qty=1, price="1"),)},
+            "items[0].id: 'shipping' is the line of the shipping costs; choose another id",
+        ),
+        (
             {"items": (Item(sku="w", qty=10**6, price="9999999999"),)},
             "items: the order's amount reaches 10000000000000.00 USD; order less, or in several orders",
         ),

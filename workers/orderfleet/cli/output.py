@@ -123,7 +123,8 @@ def status_table(status: SourcedStatus) -> Table:
 def payment_text(status: OrderStatus) -> str:
     """Return the payment of an order in one line."""
     payment = status.payment
-    return f"{payment.id}  {payment.status or 'not charged'}  {payment.amount} {payment.currency}"
+    refunded = f", {payment.refunded} refunded" if payment.refunded else ""
+    return f"{payment.id}  {payment.status or 'not charged'}  {payment.amount} {payment.currency}{refunded}"
 
 
 def waiting_rows(status: OrderStatus) -> list[tuple[str, object]]:

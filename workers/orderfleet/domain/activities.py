@@ -15,7 +15,7 @@ from pydantic import Field
 from orderfleet.domain import names
 from orderfleet.domain.base import Contract
 from orderfleet.domain.events import AuditEvent, EventKind, Progress
-from orderfleet.domain.ledger import IntentStatus, RefundDecision, RefundRequest
+from orderfleet.domain.ledger import IntentStatus, PaymentRecord, RefundDecision, RefundRequest
 from orderfleet.domain.order import Address, CaptureMode, Customer, Item, OrderInput
 from orderfleet.domain.payment import PaymentIntent, VoidOutcome
 from orderfleet.domain.policy import AddressChecks
@@ -208,6 +208,8 @@ class RefundStepResult(StepResult):
     status: IntentStatus = IntentStatus.DONE
     failure: str = ""
     """Why the provider refused it; empty otherwise."""
+    payment: PaymentRecord | None = None
+    """The payment afterwards; None for the refund of everything that is left."""
 
 
 class PrepareInput(StepInput):

@@ -148,4 +148,6 @@ class RecordedOrder(Contract):
     content_hash: str
     version: int
     """Increases with every change of the order."""
+    payment_unshown: bool = False
+    """Whether the payment changed after the order's end and its Order may not show it; only the change feed knows."""
     status: OrderStatus

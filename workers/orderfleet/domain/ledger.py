@@ -121,6 +121,12 @@ class PaymentRecord(Contract):
     fenced: bool = False
     """Whether the payment is being undone or was: nothing new may begin."""
     amounts: PaymentAmounts = PaymentAmounts()
+    version: int = 0
+    """Of the order. Each change of the payment raises it, so of two rows the one with the higher version is later."""
+
+
+RETURNS: Final = frozenset(_ENTRY_OF.values()) - {EntryKind.CAPTURED}
+"""Entries of captured money that goes back, or comes again."""
 
 
 class ReferencedPayment(Contract):

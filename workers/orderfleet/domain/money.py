@@ -67,6 +67,9 @@ Price = Annotated[Money, AfterValidator(_in_range)]
 LineId = Annotated[str, Field(max_length=64)]
 """Id of a line of an order."""
 
+SHIPPING_LINE: Final = "shipping"
+"""Id of the line of one piece that an order's shipping costs are; no item has it."""
+
 
 class AdjustmentKind(StrEnum):
     """What an adjustment is for."""

@@ -56,7 +56,7 @@ class Item(Contract):
     id: LineId = Field(
         default="",
         exclude_if=is_empty,
-        description="The shop's id of the line, unique in the order. Default: its number, from 1.",
+        description="The shop's id of the line, unique in the order; not `shipping`. Default: its number, from 1.",
         examples=["line-1"],
     )
     sku: str = Field(max_length=128, description="What it is, by its number in the shop.", examples=["tea-100"])

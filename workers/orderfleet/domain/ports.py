@@ -11,6 +11,7 @@ from typing import Protocol
 
 from orderfleet.domain.activities import IdHolder
 from orderfleet.domain.events import AuditEvent, Progress, RecordedEvent, RecordedOrder
+from orderfleet.domain.ledger import PaymentRecord
 from orderfleet.domain.order import OrderInput
 from orderfleet.domain.orphans import ClosedPage, Compensation, Orphan, UnfinishedOrder, UnfinishedPage, WorkflowState
 from orderfleet.domain.payment_ports import PaymentStore
@@ -105,6 +106,9 @@ class OrderWorkflows(Protocol):
             False if a workflow with this id exists.
         """
 
+    async def show_payment(self, payment: PaymentRecord) -> None:
+        """Send a payment that changed to the workflow of its order, if that runs."""
+
     async def holder(
         self, workflow_id: str, workflow_type: str, memo: Mapping[str, str], parent_id: str = ""
     ) -> IdHolder:
@@ -193,5 +197,21 @@ class ChangeFeed(Protocol):
         """Batches of changed orders from now on; ends only when the iterator is closed.
 
         Args:
-            wanted: whether orders of an owner are delivered, called for each change; None delivers all.
+            wanted: whether orders of an owner are delivered, called for each change; None delivers all. An order whose
+                payment changed after its end is delivered in any case.
+        """
+
+    async def unshown_payments(self) -> Sequence[tuple[str, str]]:
+        """Owner and id of the orders whose payment changed after their end and that their Orders may not show.
+
+        Raises `StoreUnavailable` if Postgres is unavailable or too slow, as the next one.
+        """
+
+    async def payment_shown(self, order_id: str, version: int, *, gone: bool = False) -> None:
+        """Take an order from that list, unless its payment changed again.
+
+        Args:
+            order_id: of the order.
+            version: of the order with the payment that is shown.
+            gone: no Order is of this order, here: it stays in the list for 7 days, for the operator of another cluster.
         """

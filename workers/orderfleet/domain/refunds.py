@@ -16,6 +16,7 @@ from orderfleet.domain.base import Contract, OrderId
 from orderfleet.domain.ledger import IntentStatus, RefundDecision, RefundLine, RefundRefusal, RefundRequest
 from orderfleet.domain.money import (
     MAX_AMOUNT,
+    SHIPPING_LINE,
     Adjustment,
     AdjustmentKind,
     LineId,
@@ -33,9 +34,6 @@ REFUND_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 RefundId = Annotated[str, StringConstraints(pattern=REFUND_ID)]
 """1 to 64 letters, digits, dots, underscores or dashes; the first is a letter or a digit."""
-
-SHIPPING_LINE: Final = "shipping"
-"""Name of the order's shipping costs in a refund: a line of one piece. An item of the same id has precedence."""
 
 _NAMED: Final = 5
 """Number of lines that a message names."""
@@ -64,6 +62,8 @@ class RefundOrder(Contract):
     """To refund, of the whole order."""
     lines: tuple[RefundLine, ...] = ()
     """Whose pieces to refund, instead of an amount."""
+    order_runs: bool = False
+    """Whether the order's workflow may run, whose live status is to show the refund."""
 
     @property
     def partial(self) -> bool:
@@ -122,7 +122,7 @@ def order_lines(
         for each in adjustments
         if each.kind is AdjustmentKind.SHIPPING and not each.line
     ]
-    if shipping and SHIPPING_LINE not in amounts:
+    if shipping:
         amounts[SHIPPING_LINE], pieces[SHIPPING_LINE] = sum(shipping), 1
     return {
         line: RefundLine(line=line, qty=pieces[line], pieces=pieces[line], amount=amount, step=step)

@@ -10,7 +10,7 @@ from typing import Final
 
 from orderfleet.domain import address_rules
 from orderfleet.domain.address_rules import is_blank
-from orderfleet.domain.money import EXPONENTS, MAX_AMOUNT, AdjustmentKind, amount_text, minor_units
+from orderfleet.domain.money import EXPONENTS, MAX_AMOUNT, SHIPPING_LINE, AdjustmentKind, amount_text, minor_units
 from orderfleet.domain.order import Address, OrderInput, line_ids, line_totals
 from orderfleet.domain.payment import AmountLimits
 from orderfleet.domain.policy import AddressChecks, AddressValidation
@@ -175,6 +175,8 @@ def _of_items(order: OrderInput, *, require_prices: bool) -> Iterator[str]:
         where = f"items[{index}]"
         if item.id and ids[item.id] > 1:
             yield f"{where}.id: {item.id!r} is the id of another line too; a line without an id has its number"
+        if item.id == SHIPPING_LINE:
+            yield f"{where}.id: {item.id!r} is the line of the shipping costs; choose another id"
         if not item.sku.strip():
             yield f"{where}.sku: is empty; name the article"
         if item.qty < 1:

@@ -49,10 +49,14 @@ _CORE: Final = """
 
 Workflows count nothing, because their code runs again on replay and after a lost task. Received and ended orders,
 charges and refunds are counted where the order store reports what its statement changed: a repeated write changes
-nothing and counts nothing. A review is counted when the activity that records its end succeeds, attempts and calls of
-providers where they happen. So only sums over all workers are meaningful. A worker that is killed between the commit
-and the next scrape loses a count, and a review counts twice if the recording activity's answer was lost; the order
-store stays exact.
+nothing and counts nothing. Where a webhook records a result first, the API counts it. A refund counts `pending` once
+it is reserved, and once at its end: `done` when the last of its parts is made, `failed` when the payment provider
+refused one of them. One that the provider returns after its end counts `failed` as well. `refused` counts each request
+that the order store does not accept. A void that finds a charge and returns it counts as `done`; a refund of the
+provider's dashboard and a charge-back count nothing here. A review is counted when the activity that records its end
+succeeds, attempts and calls of providers where they happen. So only sums over all workers are meaningful. A worker
+that is killed between the commit and the next scrape loses a count, and a review counts twice if the recording
+activity's answer was lost; the order store stays exact.
 
 ## Metrics of Temporal's SDK
 

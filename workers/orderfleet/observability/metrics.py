@@ -5,6 +5,8 @@ Nothing is registered with Prometheus here; `exposition` does that. A label must
 
 from __future__ import annotations
 
+from typing import Final
+
 from orderfleet.domain import names
 from orderfleet.domain.differences import DifferenceKind
 from orderfleet.domain.status import HoldName, PaymentStatus, Step
@@ -98,19 +100,20 @@ REVIEW_WAIT = histogram(
     LONG,
     outcome=values("approved", "canceled", "timed_out"),
 )
+PAYMENT_RESULTS: Final = (PaymentStatus.CHARGED, PaymentStatus.FAILED, PaymentStatus.VOIDED)
 PAYMENTS = counter(
     "orderfleet_payments_total",
     "Payments with a final result.",
-    ORDERS_ONLY,
-    result=values(PaymentStatus.CHARGED.lower(), PaymentStatus.FAILED.lower(), PaymentStatus.VOIDED.lower()),
+    (Exposer.ORDERS, Exposer.API),
+    result=values(*(status.lower() for status in PAYMENT_RESULTS)),
 )
-_REFUND_RESULTS = ("pending", "done", "failed")
+REFUND_RESULTS: Final = ("pending", "done", "failed", "refused")
 REFUNDS = counter(
     "orderfleet_refunds_total",
-    "Refunds by result: `pending` counts those that became necessary, `done` those that are complete, `failed` those"
-    " that the payment provider refused.",
-    ORDERS_ONLY,
-    result=values(*_REFUND_RESULTS),
+    "Refunds, partial ones too: `pending` counts those that began, `done` those that were made, `failed` those that the"
+    " payment provider refused or returned, `refused` requests of more than can be refunded.",
+    (Exposer.ORDERS, Exposer.API),
+    result=values(*REFUND_RESULTS),
 )
 DIFFERENCES_REPAIRED = counter(
     "orderfleet_payment_differences_repaired_total",
@@ -153,7 +156,7 @@ WORKFLOW_ID_CONFLICTS = counter(
 
 # The counters exist with 0 from the start, so that `rate` sees the first refused refund, difference, orphan or conflict
 # as a rise.
-for _result in _REFUND_RESULTS:
+for _result in REFUND_RESULTS:
     REFUNDS.labels(result=_result)
 
 for _kind in DifferenceKind:

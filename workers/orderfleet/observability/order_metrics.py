@@ -98,21 +98,14 @@ def count_ended(outcome: Step, lasted: timedelta) -> None:
 
 
 def count_payment(status: PaymentStatus) -> None:
-    """Count a result of a payment or a refund."""
-    match status:
-        case PaymentStatus.CHARGED | PaymentStatus.FAILED | PaymentStatus.VOIDED:
-            metrics.PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
-        case PaymentStatus.REFUNDING:
-            metrics.REFUNDS.labels(result="pending").inc(exemplar=exemplar())
-        case PaymentStatus.REFUNDED | PaymentStatus.PARTIALLY_REFUNDED:
-            metrics.REFUNDS.labels(result="done").inc(exemplar=exemplar())
-        case PaymentStatus.INIT:
-            pass
+    """Count a payment that has another status, if that is a final result of its charge or authorization."""
+    if status in metrics.PAYMENT_RESULTS:
+        metrics.PAYMENTS.labels(result=status.lower()).inc(exemplar=exemplar())
 
 
-def count_refund_failed() -> None:
-    """Count a refund that the payment provider refused permanently."""
-    metrics.REFUNDS.labels(result="failed").inc(exemplar=exemplar())
+def count_refund(result: str) -> None:
+    """Count a refund that begins or ends; `result` is one of `metrics.REFUND_RESULTS`."""
+    metrics.REFUNDS.labels(result=result).inc(exemplar=exemplar())
 
 
 OTHER: Final = "other"

@@ -160,7 +160,7 @@ class OrderCache:
 
     def contains_owner(self, owner: str) -> bool:
         """Whether an owner of an order, as `namespace/name`, is a watched Order."""
-        return _key_of_owner(owner) in self._entries
+        return key_of_owner(owner) in self._entries
 
     def apply_record(self, record: RecordedOrder) -> Key | None:
         """Store a row of the order store with its Order.
@@ -168,7 +168,7 @@ class OrderCache:
         Returns:
             The Order's key; None if the Order isn't watched or the row isn't newer than the stored one.
         """
-        key = _key_of_owner(record.owner)
+        key = key_of_owner(record.owner)
         entry = self._entries.get(key)
         if entry is None or entry.order_id != record.order_id:
             return None
@@ -184,7 +184,8 @@ def key_of(body: dict[str, Any]) -> Key:
     return Key(body["metadata"]["namespace"], body["metadata"]["name"])
 
 
-def _key_of_owner(owner: str) -> Key:
+def key_of_owner(owner: str) -> Key:
+    """The key of an owner of an order, as `namespace/name`."""
     namespace, _, name = owner.partition("/")
     return Key(namespace, name)
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import kopf
 import structlog
 
-from orderfleet.domain.errors import OrderfleetError
+from orderfleet.domain.errors import OrderfleetError, StoreUnavailable
 from orderfleet.domain.names import CRD_GROUP, CRD_PLURAL, CRD_VERSION, ENDED_LABEL
 from orderfleet.domain.ports import ChangeFeed, OrderReader
 from orderfleet.operator import kubernetes as kubernetes_access
@@ -26,6 +26,7 @@ from orderfleet.operator.events import EventRecorder
 from orderfleet.operator.finalizers import NamespaceDeletion
 from orderfleet.operator.kubernetes import Kubernetes
 from orderfleet.operator.reconciler import Reconciler
+from orderfleet.operator.unshown_payments import UnshownPayments
 from orderfleet.operator.workqueue import Queue
 from orderfleet.process import Stop, listen_for_signals
 from orderfleet.services.workflow_client import OrderClient
@@ -43,7 +44,7 @@ _MAX_FEED_LAG: Final = 15.0
 _EVENTS_DRAIN_TIMEOUT: Final = 1.0
 
 
-async def follow(feed: ChangeFeed, cache: OrderCache, enqueue: Callable[[Key], None]) -> None:
+async def follow(feed: ChangeFeed, cache: OrderCache, unshown: UnshownPayments, enqueue: Callable[[Key], None]) -> None:
     """Enqueue each Order whose order changes in the store, until canceled.
 
     The feed reads only orders of watched Orders: where operators share the Orders, or orders come over HTTP, most
@@ -52,6 +53,7 @@ async def follow(feed: ChangeFeed, cache: OrderCache, enqueue: Callable[[Key], N
     Args:
         feed: the change feed.
         cache: the watched Orders; updated.
+        unshown: the payments that ended Orders do not show; updated.
         enqueue: has an Order reconciled.
     """
     async for batch in feed.follow(cache.contains_owner):
@@ -59,6 +61,17 @@ async def follow(feed: ChangeFeed, cache: OrderCache, enqueue: Callable[[Key], N
             key = cache.apply_record(record)
             if key is not None:
                 enqueue(key)
+            if record.payment_unshown:
+                unshown.add(record.owner, record.order_id)
+
+
+async def _load(unshown: UnshownPayments) -> None:
+    """Add the payments that changed while no operator ran, once Postgres responds."""
+    while True:
+        try:
+            return await unshown.load()
+        except StoreUnavailable:
+            await asyncio.sleep(_RETRY_INTERVAL)
 
 
 class _Backoffs:
@@ -133,10 +146,14 @@ class Operator:
         """The watched Orders."""
         self.queue: Queue[Key] = Queue(self._reconcile, _log_failure, settings.operator_concurrency)
         """Keys of the Orders to reconcile."""
+        records = RecordLoader(reader, feed)
+        self._unshown = UnshownPayments(
+            feed=feed, records=records, kubernetes=kubernetes, settings=settings, enqueue=self.queue.add
+        )
         self._reconciler = Reconciler(
             cache=self.cache,
             client=client,
-            records=RecordLoader(reader, feed),
+            records=records,
             kubernetes=kubernetes,
             events=self._events,
             settings=settings,
@@ -169,7 +186,8 @@ class Operator:
             work = group.create_task(self.queue.run(), name="queue")
             events = group.create_task(self._events.run(), name="events")
             endless = [
-                group.create_task(follow(self._feed, self.cache, self.queue.add), name="feed"),
+                group.create_task(follow(self._feed, self.cache, self._unshown, self.queue.add), name="feed"),
+                group.create_task(_load(self._unshown), name="unshown payments"),
                 group.create_task(self._watch(stop), name="watch"),
                 group.create_task(self._heartbeat(), name="heartbeat"),
             ]
@@ -219,6 +237,7 @@ class Operator:
     async def _reconcile(self, key: Key) -> None:
         with self._measure():
             await self._reconciler.reconcile(key)
+            await self._unshown.show(key)
 
 
 async def _wait_or_cancel(work: asyncio.Task[None], seconds: float) -> None:

@@ -137,6 +137,12 @@ def invalid_spec_status(shown: dict[str, Any], generation: int, problem: str, no
     return {**shown, "conditions": [condition.model_dump(by_alias=True, exclude_none=True) for condition in conditions]}
 
 
+def payment_fields(record: RecordedOrder) -> dict[str, Any]:
+    """The fields of the status that change with the payment alone, as JSON."""
+    body = _recorded(record).body()
+    return {"payment": body["payment"], "updatedAt": body["updatedAt"]}
+
+
 def _state(observed: ObservedState, order: OrderResource) -> OrderResourceStatus:
     if observed.conflict is not None:
         return OrderResourceStatus()

@@ -6,6 +6,7 @@ has an id in its payment, so each is made once. It ends without success only if 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -30,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
         VoidResult,
     )
     from orderfleet.domain.events import AuditEvent, EventKind
-    from orderfleet.domain.ledger import IntentStatus, RefundDecision
+    from orderfleet.domain.ledger import IntentStatus, PaymentRecord, RefundDecision
     from orderfleet.domain.money import to_decimal
     from orderfleet.domain.orphans import Compensation, RecordCompensationInput
     from orderfleet.domain.policy import OrderPolicy
@@ -85,6 +86,7 @@ class RefundWorkflow(LastError):
         self._is_undo = not refund.partial
         if refund.partial:
             self._decision = await self._decide(steps, refund)
+            await _show(refund, None if self._decision.refused else self._decision.payment)
         result = await self._refund(steps, refund)
         # Each update that has arrived is answered.
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -125,6 +127,7 @@ class RefundWorkflow(LastError):
         # A workflow of this refund that was terminated may have asked the provider.
         asked_at = workflow.now() if decision is not None and not decision.is_new else None
         done = await self._make(steps, arg, refund.policy, asked_at)
+        await _show(refund, done.payment)
         return RefundResult(status=done.status, failure=done.failure, decision=decision)
 
     async def _make(
@@ -139,6 +142,14 @@ class RefundWorkflow(LastError):
             asked_at = workflow.now()
             await workflow.sleep(wait)
         raise AssertionError("a backoff has no end")
+
+
+async def _show(refund: RefundOrder, payment: PaymentRecord | None) -> None:
+    """Send the payment to the workflow of an order that runs, for its live status; one that has ended needs none."""
+    if refund.order_runs and payment is not None:
+        order = workflow.get_external_workflow_handle(names.order_workflow_id(refund.order_id))
+        with suppress(ApplicationError):
+            await order.signal(names.PAYMENT_RECORDED, payment)
 
 
 def _refund_event(kind: EventKind, refund: RefundOrder, **detail: str) -> AuditEvent:

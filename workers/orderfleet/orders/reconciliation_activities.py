@@ -23,9 +23,9 @@ from orderfleet.domain.books import authorizations
 from orderfleet.domain.differences import Difference, DifferenceId, DifferenceStore, RecordedDifference
 from orderfleet.domain.errors import OrderfleetError, PaymentsNotListed, ProviderUnavailable, StoreUnavailable
 from orderfleet.domain.events import Progress, reported_event
-from orderfleet.domain.ledger import EntryKind, EntrySource, PaymentDetail, PaymentEntry
+from orderfleet.domain.ledger import RETURNS, EntryKind, EntrySource, PaymentDetail, PaymentEntry
 from orderfleet.domain.payment import PaymentIntent, ProviderPayment
-from orderfleet.domain.ports import OrderStore
+from orderfleet.domain.ports import OrderStore, OrderWorkflows
 from orderfleet.domain.reconciliation import compare_books
 from orderfleet.domain.reconciliation_run import NOT_SUPPORTED, ReconcileInput, ReconcileResult
 from orderfleet.domain.status import Step
@@ -96,12 +96,16 @@ class ReconciliationActivities:
         store: the ledger as a reconciliation reads it, and the differences.
         facts: the order store, in which facts and their events are recorded.
         provider: of payments.
+        workflows: of the orders, whose live status shows a repaired payment.
     """
 
-    def __init__(self, store: DifferenceStore, facts: OrderStore, provider: PaymentProvider) -> None:
+    def __init__(
+        self, store: DifferenceStore, facts: OrderStore, provider: PaymentProvider, workflows: OrderWorkflows
+    ) -> None:
         self._store = store
         self._facts = facts
         self._provider = provider
+        self._workflows = workflows
         self._warned = False
 
     @activity.defn(name="reconcile_window")
@@ -226,8 +230,10 @@ class ReconciliationActivities:
 
     async def _record_facts(self, difference: Difference) -> None:
         for fact in difference.facts:
-            payment_id = difference.payment_id
-            await self._facts.record_fact(payment_id, fact, [reported_event(payment_id, fact)])
+            event = reported_event(difference.payment_id, fact)
+            payment = await self._facts.record_fact(difference.payment_id, fact, [event])
+            if payment is not None and fact.kind in RETURNS:
+                await self._workflows.show_payment(payment)
 
     async def _void(self, difference: Difference) -> None:
         intent = _intent(difference)

@@ -19,11 +19,10 @@ from orderfleet.domain.activities import (
 )
 from orderfleet.domain.errors import PaymentOutcomeUnknown, PaymentRefused, PaymentVoided
 from orderfleet.domain.events import AuditEvent, Progress
-from orderfleet.domain.ledger import IntentStatus, RefundDecision
+from orderfleet.domain.ledger import IntentStatus, PaymentRecord, RefundDecision
 from orderfleet.domain.payment import MovementKind, Refund, RefundIntent
 from orderfleet.domain.ports import OrderStore
 from orderfleet.domain.status import Step
-from orderfleet.observability import order_metrics
 from orderfleet.orders.payment_activities import SETTLED
 from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.temporal.step_interceptors import AttemptClock, attempt_of
@@ -63,27 +62,28 @@ class RefundActivities:
         decision = await self._store.begin_refund(
             payment.payment_id, step.order_id, step.request, undo=undo, events=[step.pending]
         )
-        failure = ""
+        failure, row = "", decision.payment
         for part in decision.parts:
             unsure = _may_be_asked(step, decision, clock.now())
-            failure = (
-                await self._refund_part(step, part, clock, unsure=unsure, last=part is decision.parts[-1]) or failure
-            )
+            row, refusal = await self._refund_part(step, part, clock, unsure=unsure, last=part is decision.parts[-1])
+            failure = refusal or failure
         if not decision.parts and decision.status is not IntentStatus.REFUSED:
             # An earlier attempt recorded it, or nothing was left.
             done = Progress(seq=0, step=Step.CHARGE, events=(_at(step.done, clock.now()),))
             await self._store.record(step.order_id, done)
         refused = failure or decision.status is IntentStatus.REFUSED
         status = IntentStatus.REFUSED if refused else IntentStatus.DONE
-        return RefundStepResult(attempt=attempt_of(step), status=status, failure=failure)
+        return RefundStepResult(
+            attempt=attempt_of(step), status=status, failure=failure, payment=row if step.reserved else None
+        )
 
     async def _refund_part(
         self, step: RefundInput, part: RefundIntent, clock: AttemptClock, *, unsure: bool, last: bool
-    ) -> str:
+    ) -> tuple[PaymentRecord, str]:
         """Ask for one part of a refund and record the answer.
 
         Returns:
-            Why the provider refused it; empty if it refunded.
+            The payment afterwards, and why the provider refused the part; empty if it refunded.
         """
         answer: Refund | None
         try:
@@ -100,13 +100,10 @@ class RefundActivities:
                     raise  # The order is undone, so nothing but this refund can return the money.
                 failed = [] if step.failed is None else [_at(step.failed, clock.now(), error=str(error))]
                 async with clock.store_deadline():
-                    await self._store.finish_refund(part, None, error=str(error), events=failed)
-                order_metrics.count_refund_failed()
-                return str(error)
+                    return await self._store.finish_refund(part, None, error=str(error), events=failed), str(error)
         done = [_at(step.done, clock.now())] if last else []
         async with clock.store_deadline():
-            await self._store.finish_refund(part, answer, events=done)
-        return ""
+            return await self._store.finish_refund(part, answer, events=done), ""
 
     async def _refunded_before(self, part: RefundIntent) -> Refund | None:
         """The refund that an earlier request made, as the provider has it."""

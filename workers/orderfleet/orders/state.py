@@ -18,6 +18,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import transitions
     from orderfleet.domain.events import AuditEvent, EventKind, Progress
+    from orderfleet.domain.ledger import PaymentRecord
     from orderfleet.domain.money import to_decimal
     from orderfleet.domain.order import Address, OrderInput
     from orderfleet.domain.policy import AddressChecks
@@ -56,6 +57,9 @@ _ONCE = frozenset(EventKind) - {
 """Kinds that an order has at most once."""
 
 
+_UNDONE = frozenset({PaymentStatus.REFUNDED, PaymentStatus.VOIDED})
+
+
 class OrderState(BaseModel):
     """The serializable state of an order's workflow."""
 
@@ -73,6 +77,8 @@ class OrderState(BaseModel):
     address_checks: AddressChecks | None = None
     """Those of the worker that validated the order, if its policy has none."""
     payment_status: PaymentStatus | None = None
+    shown_payment: PaymentRecord | None = None
+    """The payment in the order store after money went back beside this workflow; None if none has."""
     payment_method: str = ""
     """With which the customer pays, if it was changed since the start."""
     spec_method: str = ""
@@ -145,6 +151,12 @@ class OrderState(BaseModel):
         if attempt > 1:
             self.retries[step] = self.retries.get(step, 0) + attempt - 1
 
+    def show_payment(self, payment: PaymentRecord) -> None:
+        """Show a payment of the order store, unless a later one is shown."""
+        if self.shown_payment is None or self.shown_payment.version < payment.version:
+            self.shown_payment = payment
+            self.updated_at = workflow.now()
+
     def view(self, order: OrderInput, workflow_id: str, run_id: str) -> OrderStatus:
         """The status that readers get.
 
@@ -153,13 +165,18 @@ class OrderState(BaseModel):
             workflow_id: id of the workflow.
             run_id: id of its first run.
         """
-        amount = to_decimal(order.amount, order.currency)
+        shown, status, amounts = self.shown_payment, self.payment_status, {}
+        # After its undo, the payment has no other amounts than those that its status implies.
+        if shown is not None and status not in _UNDONE:
+            amounts = {name: to_decimal(amount, order.currency) for name, amount in shown.amounts}
+            status = status if status is PaymentStatus.REFUNDING else shown.status
         payment = PaymentView(
             id=order.payment_id,
-            status=self.payment_status,
-            amount=amount,
+            status=status,
+            amount=to_decimal(order.amount, order.currency),
             currency=order.currency,
             pending=self.payment_pending,
+            **amounts,
         )
         return OrderStatus(
             **dict(self),

@@ -73,7 +73,7 @@ def worker_spec(
         unique_reference=settings.unique_reference,
     )
     maintenance = MaintenanceActivities(orphans, order_workflows)
-    reconciliation = ReconciliationActivities(differences, record, provider)
+    reconciliation = ReconciliationActivities(differences, record, provider, order_workflows)
     return WorkerSpec(
         task_queue=settings.orders_task_queue,
         workflows=WORKFLOWS,

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.base import truncate
     from orderfleet.domain.events import EventKind
     from orderfleet.domain.inputs import InputRejected, Model, read_none, read_one, read_optional, read_reason
+    from orderfleet.domain.ledger import PaymentRecord
     from orderfleet.domain.order import Address, OrderInput, SpecUpdate
     from orderfleet.domain.payment import RetryPayment
     from orderfleet.domain.shipment import CarrierUpdate, DispatchFailed, ShipmentAnswer
@@ -216,6 +217,14 @@ class OrderWorkflow:
         """Look up the payment, or capture it again: the provider reported a change."""
         self._ctx.changes += 1
         self._ctx.state.payment_updated = True
+
+    @workflow.signal(name=names.PAYMENT_RECORDED)
+    def payment_recorded(self, *args: Any) -> None:
+        """Show a payment that another workflow or the provider changed, as the order store derived it."""
+        payment = self._read(PaymentRecord, args, "payment")
+        if payment is not None and payment.payment_id == self._ctx.order.payment_id:
+            self._ctx.changes += 1
+            self._ctx.state.show_payment(payment)
 
     @workflow.signal(name=names.CARRIER_UPDATE)
     def carrier_update(self, *args: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from orderfleet.domain import names
 from orderfleet.domain.events import reported_event
 from orderfleet.domain.ledger import EntrySource, PaymentEntry, PaymentRecord, ReferencedPayment
-from orderfleet.domain.payment import Movement, PaymentUpdate
+from orderfleet.domain.payment import Movement, MovementKind, PaymentUpdate
 from orderfleet.domain.payment_ports import PaymentStore
 from orderfleet.observability.metrics import PAYMENT_WEBHOOKS
 from orderfleet.services.errors import OrderNotFound, UpdateResult
@@ -29,7 +29,7 @@ class PaymentUpdateService:
         self._client = client
 
     async def apply(self, update: PaymentUpdate) -> UpdateResult:
-        """Record the movements of a report, and signal the order if its payment may have ended.
+        """Record the movements of a report, and signal the order if its payment may have ended or money went back.
 
         Returns:
             `ignored` if there is no such payment, or nothing was new and no order was signaled.
@@ -44,7 +44,10 @@ class PaymentUpdateService:
             return UpdateResult.IGNORED
         recorded = [await self._record(payment, each, update.currency) for each in update.movements]
         is_new = any(each is not None and each.is_new for each in recorded)
-        signaled = update.decided and await self._signal(payment.order_id)
+        signaled = update.decided and await self._signal(payment.order_id, names.PAYMENT_UPDATE)
+        if any(each.kind is not MovementKind.CAPTURED for each in update.movements):
+            # Also for a repeated report: the signal of the first one may be lost.
+            await self._signal(payment.order_id, names.PAYMENT_RECORDED, recorded[-1])
         result = UpdateResult.ACCEPTED if is_new or signaled else UpdateResult.IGNORED
         PAYMENT_WEBHOOKS.labels(event=update.event, result=result).inc()
         return result
@@ -53,9 +56,9 @@ class PaymentUpdateService:
         entry = PaymentEntry.of(movement, payment.number, currency, EntrySource.WEBHOOK)
         return await self._store.record_fact(payment.payment_id, entry, [reported_event(payment.payment_id, entry)])
 
-    async def _signal(self, order_id: str) -> bool:
+    async def _signal(self, order_id: str, name: str, *args: object) -> bool:
         try:
-            await self._client.signal(order_id, names.PAYMENT_UPDATE, [])
+            await self._client.signal(order_id, name, args)
         except OrderNotFound:
             return False
         return True

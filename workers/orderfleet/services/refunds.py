@@ -209,6 +209,7 @@ class RefundService:
             lines=wanted,
             reason=reason,
             policy=self._policy,
+            order_runs=not status.ended,
         )
 
     async def _lines(self, payment: PaymentIntent) -> dict[str, RefundLine]:

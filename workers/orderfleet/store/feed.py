@@ -82,7 +82,8 @@ class PostgresChangeFeed:
         A batch counts as delivered when the next one is requested; an order can be delivered more than once.
 
         Args:
-            wanted: whether to deliver the orders of an owner; the others are not parsed.
+            wanted: whether to deliver the orders of an owner; the others are not parsed, unless their payment is to be
+                shown.
         """
         backoff = _INITIAL_BACKOFF
         while True:
@@ -103,6 +104,20 @@ class PostgresChangeFeed:
                 _log.warning("change feed lost Postgres, next try in %.1f s: %s", backoff, error)
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, _MAX_BACKOFF)
+
+    async def unshown_payments(self) -> Sequence[tuple[str, str]]:
+        """Return owner and id of the orders whose payment changed after their end and that Orders may not show."""
+        return [(row["owner"], row["order_id"]) for row in await self._database.fetch(statement("unshown_payments"))]
+
+    async def payment_shown(self, order_id: str, version: int, *, gone: bool = False) -> None:
+        """Take an order from those of `unshown_payments`, unless its payment changed again.
+
+        Args:
+            order_id: of the order.
+            version: of the order with the payment that is shown.
+            gone: no Order is of this order: it stays among them for 7 days, for the operator of another cluster.
+        """
+        await self._database.fetch(statement("forget_unshown_payment"), order_id, version, gone)
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[tuple[asyncpg.Connection[asyncpg.Record], asyncio.Event]]:
@@ -135,7 +150,7 @@ class PostgresChangeFeed:
             found = [row for row in rows if row["order_id"] is not None]
             last = len(found) < self._batch
             CHANGE_FEED_LAG_ROWS.set(len(found) + (0 if last else await self._count_remaining(connection, found[-1])))
-            delivered = [recorded_order(row) for row in found if wanted is None or wanted(row["owner"])]
+            delivered = [recorded_order(row) for row in found if wanted is None or _is_wanted(row, wanted)]
             if delivered:
                 yield delivered
             if found:
@@ -158,6 +173,10 @@ class PostgresChangeFeed:
         since = asyncio.get_running_loop().time() - read_at
         if since < self._least_gap:
             await asyncio.sleep(self._least_gap - since)
+
+
+def _is_wanted(row: asyncpg.Record, wanted: Callable[[str], bool]) -> bool:
+    return row["payment_unshown"] or wanted(row["owner"])
 
 
 def _cursor(row: asyncpg.Record) -> tuple[str, str]:

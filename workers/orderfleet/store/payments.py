@@ -18,6 +18,7 @@ from orderfleet.domain.ledger import (
     AuthorizationDecision,
     CaptureDecision,
     FencedPayment,
+    IntentStatus,
     PaymentEntry,
     PaymentRecord,
     ReferencedPayment,
@@ -224,8 +225,10 @@ class PaymentWrites:
             lambda payload: self._database.fetch(statement("begin_refund"), payment_id, order_id, *texts, payload),
         )
         decision = RefundDecision.model_validate_json(rows[0]["answer"])
-        if decision.is_new and decision.parts:
-            order_metrics.count_payment(PaymentStatus.REFUNDING)
+        if decision.refused is not None:
+            order_metrics.count_refund("refused")
+        elif decision.is_new and decision.parts:
+            order_metrics.count_refund("pending")
         return decision
 
     async def finish_refund(
@@ -263,7 +266,7 @@ class PaymentWrites:
     async def _record(
         self, progress: Progress | Sequence[AuditEvent], name: str, *args: object
     ) -> PaymentRecord | None:
-        """The payment that a function returns whose last argument is a progress; counts a new status."""
+        """The payment that a function returns whose last argument is a progress; counts what the call ended."""
         rows = await self._with_progress(
             progress, lambda payload: self._database.fetch(statement(name), *args, payload)
         )
@@ -271,8 +274,10 @@ class PaymentWrites:
         if answer is None:
             return None
         found = _Recorded.model_validate_json(answer)
-        if found.moved:
+        if found.decided:
             order_metrics.count_payment(found.status)
+        if found.refund is not None:
+            order_metrics.count_refund("done" if found.refund is IntentStatus.DONE else "failed")
         return PaymentRecord(**dict(found))
 
     async def _recorded(
@@ -301,8 +306,10 @@ class PaymentWrites:
 
 
 class _Recorded(PaymentRecord):
-    moved: bool
-    """Whether the call changed the status."""
+    decided: bool
+    """Whether the call gave the charge or the authorization another result."""
+    refund: IntentStatus | None
+    """How the call ended a refund; None if it ended none."""
 
 
 def _payload(progress: Progress | Sequence[AuditEvent]) -> str:

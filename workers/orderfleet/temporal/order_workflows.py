@@ -19,6 +19,7 @@ from temporalio.service import RPCError
 from orderfleet.domain import names
 from orderfleet.domain.activities import IdHolder
 from orderfleet.domain.errors import OrderfleetError
+from orderfleet.domain.ledger import PaymentRecord
 from orderfleet.domain.orphans import ClosedPage, Compensation, UnfinishedOrder, WorkflowState
 from orderfleet.observability.tracing import untraced
 from orderfleet.temporal.connection import is_workflow_not_found
@@ -127,6 +128,15 @@ class TemporalOrderWorkflows:
             except WorkflowAlreadyStartedError:
                 return False
         return True
+
+    async def show_payment(self, payment: PaymentRecord) -> None:
+        """Send a payment that changed to the workflow of its order, if that runs."""
+        order = self._temporal.get_workflow_handle(names.order_workflow_id(payment.order_id))
+        try:
+            await order.signal(names.PAYMENT_RECORDED, payment)
+        except RPCError as error:
+            if not is_workflow_not_found(error):
+                raise TemporalCallFailed(error.message) from error
 
     async def holder(
         self, workflow_id: str, workflow_type: str, memo: Mapping[str, str], parent_id: str = ""

@@ -17,7 +17,7 @@ begin
                 'recorded_orders', 'pending_payments', 'schema_migrations',
                 'payment_references', 'payment_authorizations', 'payment_entries', 'payment_intents', 'recorded_payments',
                 'derived_payments', 'payment_discrepancies', 'payment_totals_by_day', 'open_authorizations_by_day',
-                'payment_differences', 'payment_reconciliations'
+                'payment_differences', 'payment_reconciliations', 'unshown_payments'
             )
             or relname ~ '^events_(default|\d{4}_\d{2})$' -- partitions, also detached ones
         )
@@ -27,6 +27,7 @@ begin
     execute format('grant select, insert, update on orders, payments, payment_ids, order_references, shipments to %I', role);
     execute format('grant select, insert, update on payment_authorizations, payment_intents to %I', role);
     execute format('grant select, insert, update on payment_differences, payment_reconciliations to %I', role);
+    execute format('grant select, insert, update, delete on unshown_payments to %I', role);
     execute format('grant select, insert on events, payment_entries, payment_references to %I', role);
     execute format('grant usage on sequence event_ids to %I', role);
     execute format(
