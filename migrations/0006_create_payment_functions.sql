@@ -256,7 +256,10 @@ begin
         (fact ->> 'amount')::bigint, fact ->> 'currency', fact ->> 'source', fact ->> 'reference',
         (fact ->> 'at')::timestamptz);
     select * into after from payments where payment_id = of_payment;
-    perform record_progress(p.order_id, progress, is_new);
+    -- The event of a fact that was recorded before is another source's.
+    if is_new then
+        perform record_progress(p.order_id, progress, is_new);
+    end if;
     return jsonb_build_object('is_new', is_new) || payment_summary(after)
         || ended_by(p, after, refund_before, refund_status(of_payment, of_refund));
 end;
@@ -281,4 +284,19 @@ begin
     on conflict do nothing;
     return kept;
 end;
+$$;
+
+-- Erases what can name a customer in a payment of an order. The entries of the ledger have no personal data: amounts, keys,
+-- and the provider's ids.
+create function erase_payment(of_payment text, of_order text) returns void language sql as $$
+    update payments set method = '', pending = pending - 'url'
+    where payment_id = of_payment and order_id = of_order and (method <> '' or pending is not null);
+
+    update payment_authorizations set method = ''
+    where payment_id = of_payment and method <> '';
+
+    update payment_intents set
+        reason = case when reason <> '' then 'erased' else '' end,
+        error = case when error is not null then 'erased' end
+    where payment_id = of_payment and (reason <> '' or error is not null);
 $$;

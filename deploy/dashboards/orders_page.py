@@ -237,6 +237,12 @@ PAGE = Page(
                     [Query("time() - max(orderfleet_reconciliation_last_completed_timestamp_seconds)", "since")],
                     "OrderfleetReconciliationStopped",
                 ),
+                Panel(
+                    "Reconciliations without a comparison",
+                    "ops",
+                    "Runs per second that compared nothing, because the payment provider does not list its payments.",
+                    [Query(rate("orderfleet_reconciliations_not_supported_total"), "not supported")],
+                ),
             ],
         ),
         Row(

@@ -11,7 +11,13 @@ from temporalio.client import WorkflowHandle
 
 from histories.lives import AUTO, HASTY, ends, life, refunded, while_gated
 from orderfleet.domain import names
-from orderfleet.domain.errors import AuthorizationLapsed, CarrierRefused, PaymentRefused, ProviderUnavailable
+from orderfleet.domain.errors import (
+    AuthorizationLapsed,
+    CarrierRefused,
+    PaymentRefused,
+    PaymentsNotListed,
+    ProviderUnavailable,
+)
 from orderfleet.domain.ledger import RefundLine
 from orderfleet.domain.order import CaptureMode, PaymentTerms
 from orderfleet.domain.payment import PaymentIntent
@@ -121,8 +127,10 @@ async def canceled_while_held(fleet: WorkflowTestEnv, order_id: str) -> None:
 
 async def _continues(fleet: WorkflowTestEnv, order_id: str, handle: WorkflowHandle[Any, OrderStatus]) -> None:
     """Change an order whose runs take two changes, and wait for its next run."""
-    for street in ("1 Long St", "2 Long St"):
-        await fleet.client.change(order_id, Change.update_address(ADDRESS.model_copy(update={"street": street})))
+    first, second = (ADDRESS.model_copy(update={"street": street}) for street in ("1 Long St", "2 Long St"))
+    await fleet.client.change(order_id, Change.update_address(first))
+    await fleet.until_recorded(order_id, lambda status: status.address == first)
+    await fleet.client.change(order_id, Change.update_address(second))
     await eventually(handle.describe, lambda described: described.run_id != handle.first_execution_run_id)
 
 
@@ -143,7 +151,7 @@ async def _pending(
         order_id, review=AUTO, payment=PaymentTerms(method=method), policy=quick_policy(fleet.settings, **policy)
     )
     handle = await fleet.start(order)
-    await fleet.until_recorded(order_id, lambda status: status.payment.status is PaymentStatus.PENDING)
+    await fleet.until(order_id, lambda status: status.payment.status is PaymentStatus.PENDING)
     return handle
 
 
@@ -258,10 +266,8 @@ async def partial_refund_rejected(fleet: WorkflowTestEnv, order_id: str) -> None
     await (await _refund(fleet, order_id, amount=1999)).result()
 
 
-@life
-async def reconciled(fleet: WorkflowTestEnv, order_id: str) -> None:
-    await ends(await fleet.start(fleet.order(order_id, review=AUTO)))
-    fleet.provider.ledger.move("refund", names.default_payment_id(order_id), Decimal("5.00"))
+async def _reconcile(fleet: WorkflowTestEnv, order_id: str) -> None:
+    """Reconcile as the schedule does."""
     run: WorkflowHandle[Any, Any] = await fleet.temporal.start_workflow(
         names.RECONCILIATION_WORKFLOW,
         Reconciliation(policy=fleet.order(order_id).policy, grace=timedelta(0)),
@@ -269,3 +275,16 @@ async def reconciled(fleet: WorkflowTestEnv, order_id: str) -> None:
         task_queue=fleet.settings.orders_task_queue,
     )
     await asyncio.wait_for(run.result(), 60)
+
+
+@life
+async def reconciled(fleet: WorkflowTestEnv, order_id: str) -> None:
+    await ends(await fleet.start(fleet.order(order_id, review=AUTO)))
+    fleet.provider.ledger.move("refund", names.default_payment_id(order_id), Decimal("5.00"))
+    await _reconcile(fleet, order_id)
+
+
+@life
+async def not_reconciled(fleet: WorkflowTestEnv, order_id: str) -> None:
+    fleet.provider.list_error = PaymentsNotListed("answered 404")
+    await _reconcile(fleet, order_id)

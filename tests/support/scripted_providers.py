@@ -85,6 +85,8 @@ class ScriptedPayments:
         self.refunds: Counter[str] = Counter()
         self.voided: set[str] = set()
         """Keys of voided charges and authorizations; a test may add others. The first one of a payment has its id."""
+        self.list_error: Exception | None = None
+        """Raised by each list of payments."""
         self.amount_limits: dict[str, AmountLimits] = {}
         """That the adapter answers by currency, whatever the provider accepts."""
         self.unavailable_until: datetime | None = None
@@ -141,6 +143,8 @@ class ScriptedPayments:
             return None if self.search_lags else await self._provider.look_up(payment)
 
     def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
+        if self.list_error is not None:
+            raise self.list_error
         return self._provider.payments(since, until)
 
     @asynccontextmanager

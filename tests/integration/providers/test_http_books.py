@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from orderfleet.domain.errors import AuthorizationLapsed, PaymentRefused, ProviderRequestRejected, ProviderUnavailable
+from orderfleet.domain.errors import (
+    AuthorizationLapsed,
+    PaymentRefused,
+    PaymentsNotListed,
+    ProviderRequestRejected,
+    ProviderUnavailable,
+)
 from orderfleet.domain.payment import AmountLimits, CaptureIntent, PaymentIntent, ProviderStatus, RefundIntent
 from orderfleet.providers.interfaces import PaymentProvider
 from provider_server.process import ProviderServer
@@ -168,6 +174,19 @@ async def test_list_that_fails_in_the_middle_raises(payments: PaymentProvider, s
         {"fault": "answer", "status": 503, "body": ""},
     )
     with pytest.raises(ProviderUnavailable, match="503"):
+        [each async for each in payments.payments(now, now)]
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_service_without_the_list_differs_from_one_that_is_unavailable(
+    payments: PaymentProvider, server: ProviderServer, status: int
+) -> None:
+    now = datetime.now(UTC)
+    server.answers("/payments", status, "no such route")
+    with pytest.raises(PaymentsNotListed, match=str(status)):
+        [each async for each in payments.payments(now, now)]
+    server.answers("/payments", 500, "down")
+    with pytest.raises(ProviderUnavailable, match="500"):
         [each async for each in payments.payments(now, now)]
 
 

@@ -31,7 +31,7 @@ PINNED = {
 }
 CURRENT = OrderPolicy(address_checks=AddressChecks())
 STEP = {"attempts": 3, "initial_interval": "1s", "backoff": 2.0, "maximum_interval": "30s", "total_timeout": "1h"}
-"""Running orders were started on these values. To change a default, copy all of them to `EARLIER_DEFAULTS` under
+"""Running orders were started on these values. To change a default, copy all of them to `OTHER_DEFAULTS` under
 `CURRENT_DEFAULTS`, and raise that number by one."""
 
 durations = st.integers(1, 10**12).map(lambda count: timedelta(microseconds=count))
@@ -101,10 +101,11 @@ def test_current_defaults_are_those_that_running_orders_were_started_on():
     assert CURRENT_DEFAULTS == 1
 
 
-def test_policy_on_earlier_defaults_keeps_them(monkeypatch):
-    earlier = {**policy._plain(OrderPolicy()), "shipping_attempts": 9}
-    monkeypatch.setattr(policy, "EARLIER_DEFAULTS", {0: earlier})
-    read = OrderPolicy.model_validate({"defaults": 0, "charge": {"attempts": 1}})
+@pytest.mark.parametrize("number", [CURRENT_DEFAULTS - 1, CURRENT_DEFAULTS + 1], ids=["earlier", "next"])
+def test_policy_on_other_defaults_keeps_them(monkeypatch, number):
+    other = {**policy._plain(OrderPolicy()), "shipping_attempts": 9}
+    monkeypatch.setattr(policy, "OTHER_DEFAULTS", {number: other})
+    read = OrderPolicy.model_validate({"defaults": number, "charge": {"attempts": 1}})
     assert (read.shipping_attempts, read.charge.attempts) == (9, 1)
     assert read.charge.attempt_timeout == timedelta(seconds=4)
 

@@ -84,6 +84,18 @@ def _refund_failed(books: BothBooks) -> tuple[PaymentDetail | None, list[Provide
     return books.payment(), [books.record()]
 
 
+def _refund_failed_in_ledger_alone(books: BothBooks) -> tuple[PaymentDetail | None, list[ProviderPayment]]:
+    key = books.refund(7)
+    books.move(EntryKind.REFUND_REVERSED, 7, key, provider=False)
+    return books.payment(), [books.record()]
+
+
+def _charge_back_won_in_ledger_alone(books: BothBooks) -> tuple[PaymentDetail | None, list[ProviderPayment]]:
+    books.move(EntryKind.CHARGED_BACK, 7, "", "dp_9")
+    books.move(EntryKind.CHARGE_BACK_REVERSED, 7, "", "dp_9", provider=False)
+    return books.payment(), [books.record()]
+
+
 def _charge_back_won(books: BothBooks) -> tuple[PaymentDetail | None, list[ProviderPayment]]:
     books.move(EntryKind.CHARGED_BACK, 7, "", "dp_9")
     books.move(EntryKind.CHARGE_BACK_REVERSED, 7, "", "dp_9", ledger=False)
@@ -128,7 +140,10 @@ INJECTIONS: list[tuple[Kind, bool, Injection]] = [
     (Kind.REFUND_NOT_IN_LEDGER, True, _moved(EntryKind.REFUNDED, provider=True, key="pay-1/refund/lost/1")),
     (Kind.REFUND_NOT_AT_PROVIDER, False, _refund_in_ledger_alone),
     (Kind.REFUND_FAILED, True, _refund_failed),
+    (Kind.REFUND_FAILURE_NOT_AT_PROVIDER, False, _refund_failed_in_ledger_alone),
     (Kind.CHARGE_BACK_NOT_IN_LEDGER, True, _moved(EntryKind.CHARGED_BACK, provider=True)),
+    (Kind.CHARGE_BACK_NOT_AT_PROVIDER, False, _moved(EntryKind.CHARGED_BACK, ledger=True)),
+    (Kind.CHARGE_BACK_REVERSAL_NOT_AT_PROVIDER, False, _charge_back_won_in_ledger_alone),
     (Kind.CHARGE_BACK_REVERSAL_NOT_IN_LEDGER, True, _charge_back_won),
     (Kind.PAYMENT_NOT_IN_LEDGER, False, lambda books: (None, [books.record()])),
     (Kind.CHARGED_TWICE, False, _second_charge),

@@ -32,8 +32,11 @@ class DifferenceKind(StrEnum):
     REFUND_NOT_AT_PROVIDER = "refund_not_at_provider"
     REFUND_FAILED = "refund_failed"
     """The provider accepted a refund and could not pay it out."""
+    REFUND_FAILURE_NOT_AT_PROVIDER = "refund_failure_not_at_provider"
     CHARGE_BACK_NOT_IN_LEDGER = "charge_back_not_in_ledger"
+    CHARGE_BACK_NOT_AT_PROVIDER = "charge_back_not_at_provider"
     CHARGE_BACK_REVERSAL_NOT_IN_LEDGER = "charge_back_reversal_not_in_ledger"
+    CHARGE_BACK_REVERSAL_NOT_AT_PROVIDER = "charge_back_reversal_not_at_provider"
     AUTHORIZATION_NOT_IN_LEDGER = "authorization_not_in_ledger"
     AUTHORIZATION_NOT_RELEASED = "authorization_not_released"
     """Open or pending at the provider, while the ledger has it refused, released or voided."""
@@ -91,15 +94,30 @@ _TEXTS: Final = {
         "The reversal is recorded, so the amount can be refunded again.",
         "Record the reversal.",
     ),
+    DifferenceKind.REFUND_FAILURE_NOT_AT_PROVIDER: _Texts(
+        "The provider has each refund as failed that the ledger has as reversed.",
+        "",
+        "Ask the provider whether the customer got the refund; if so, refund its amount no second time.",
+    ),
     DifferenceKind.CHARGE_BACK_NOT_IN_LEDGER: _Texts(
         "The ledger has each charge-back of the provider.",
         "The charge-back is recorded.",
         "Record the charge-back.",
     ),
+    DifferenceKind.CHARGE_BACK_NOT_AT_PROVIDER: _Texts(
+        "The provider has each charge-back of the ledger.",
+        "",
+        "Ask the provider for the charge-back; until its end, the ledger has its amount as withdrawn.",
+    ),
     DifferenceKind.CHARGE_BACK_REVERSAL_NOT_IN_LEDGER: _Texts(
         "The ledger has each reversed charge-back of the provider.",
         "The reversal is recorded.",
         "Record the reversal.",
+    ),
+    DifferenceKind.CHARGE_BACK_REVERSAL_NOT_AT_PROVIDER: _Texts(
+        "The provider has each reversed charge-back of the ledger.",
+        "",
+        "Ask the provider whether it returned the money of the dispute; if not, refund nothing of it.",
     ),
     DifferenceKind.AUTHORIZATION_NOT_IN_LEDGER: _Texts(
         "The ledger has each authorization of the provider.",

@@ -80,6 +80,10 @@ class ProviderUnavailable(Unavailable):
     """The payment provider did not answer, or asked for a later retry. Retried."""
 
 
+class PaymentsNotListed(OrderfleetError):
+    """The payment provider has no list of its payments, so they can't be compared with the ledger."""
+
+
 class InvalidWebhook(OrderfleetError):
     """A request of the payment provider has a wrong signature, or is none of its events."""
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from orderfleet.domain.base import Contract
+from orderfleet.domain.ledger import EntryKind, PaymentEntry
+from orderfleet.domain.money import to_decimal
 from orderfleet.domain.order import Address
 from orderfleet.domain.status import Hold, OrderStatus, PendingCustomer, SpecResult, Step
 
@@ -35,6 +37,8 @@ class EventKind(StrEnum):
     CAPTURED = "captured"
     CAPTURE_REFUSED = "capture_refused"
     CAPTURE_UNKNOWN = "capture_unknown"
+    RELEASED = "released"
+    """An authorization ended at the provider: it lapsed, or was released there."""
     HELD = "held"
     HOLD_ENDED = "hold_ended"
     PAYMENT_RETRIED = "payment_retried"
@@ -77,6 +81,30 @@ class AuditEvent(Contract):
     step: Step
     at: datetime
     detail: dict[str, Any] = Field(default_factory=dict)
+
+
+_EVENT_OF: Final = {
+    EntryKind.AUTHORIZED: EventKind.AUTHORIZED,
+    EntryKind.CAPTURED: EventKind.CAPTURED,
+    EntryKind.RELEASED: EventKind.RELEASED,
+    EntryKind.VOIDED: EventKind.PAYMENT_VOIDED,
+    EntryKind.REFUNDED: EventKind.REFUNDED,
+    EntryKind.REFUND_REVERSED: EventKind.REFUND_FAILED,
+    EntryKind.CHARGED_BACK: EventKind.CHARGED_BACK,
+    EntryKind.CHARGE_BACK_REVERSED: EventKind.CHARGE_BACK_REVERSED,
+}
+
+
+def reported_event(payment_id: str, entry: PaymentEntry) -> AuditEvent:
+    """The event of an entry that a webhook or a reconciliation reported; the same one for both."""
+    detail = {
+        "payment": payment_id,
+        "amount": str(to_decimal(entry.amount, entry.currency)),
+        "by": entry.source,
+        **({"reference": entry.reference} if entry.reference else {}),
+    }
+    key = f"provider-{entry.kind}-{entry.key}"
+    return AuditEvent(key=key, kind=_EVENT_OF[entry.kind], step=Step.CHARGE, at=entry.at, detail=detail)
 
 
 class Progress(Contract):

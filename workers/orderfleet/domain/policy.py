@@ -129,15 +129,18 @@ class OrderPolicy(Contract):
         if not isinstance(data, Mapping) or _DEFAULTS not in data:
             return data
         number = data[_DEFAULTS]
-        if number != CURRENT_DEFAULTS and number not in EARLIER_DEFAULTS:
+        if number != CURRENT_DEFAULTS and number not in OTHER_DEFAULTS:
             raise ValueError(f"{_DEFAULTS}: this build has no defaults of number {number!r}")
-        return _merged(EARLIER_DEFAULTS.get(number) or _plain(_CURRENT), data)
+        return _merged(OTHER_DEFAULTS.get(number) or _plain(_CURRENT), data)
 
 
 CURRENT_DEFAULTS: Final = 1
 """Number of the defaults that the classes above and `_CURRENT` have. Orders that run were started with a number."""
-EARLIER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {}
-"""Defaults of earlier numbers, as JSON in full. Before a default above is changed, the old ones are copied here."""
+OTHER_DEFAULTS: Final[Mapping[int, Mapping[str, Any]]] = {}
+"""Defaults of other numbers, as JSON in full. Before a default above is changed, the old ones are copied here.
+
+Those of the next number too, one release earlier: a build without them rejects a policy that the next build writes.
+"""
 
 _DEFAULTS: Final = "defaults"
 # The class has no checks of addresses, since a raw start has none. A policy of the settings has them, and is written

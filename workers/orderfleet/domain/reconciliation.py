@@ -36,12 +36,15 @@ _UNDONE: Final = frozenset({PaymentStatus.VOIDED, PaymentStatus.FAILED, PaymentS
 """Statuses of a payment without an operation in progress."""
 
 _FACTS: Final = {
-    MovementKind.REFUNDED: DifferenceKind.REFUND_NOT_IN_LEDGER,
-    MovementKind.REFUND_FAILED: DifferenceKind.REFUND_FAILED,
-    MovementKind.CHARGED_BACK: DifferenceKind.CHARGE_BACK_NOT_IN_LEDGER,
-    MovementKind.CHARGE_BACK_REVERSED: DifferenceKind.CHARGE_BACK_REVERSAL_NOT_IN_LEDGER,
+    MovementKind.REFUNDED: (DifferenceKind.REFUND_NOT_IN_LEDGER, DifferenceKind.REFUND_NOT_AT_PROVIDER),
+    MovementKind.REFUND_FAILED: (DifferenceKind.REFUND_FAILED, DifferenceKind.REFUND_FAILURE_NOT_AT_PROVIDER),
+    MovementKind.CHARGED_BACK: (DifferenceKind.CHARGE_BACK_NOT_IN_LEDGER, DifferenceKind.CHARGE_BACK_NOT_AT_PROVIDER),
+    MovementKind.CHARGE_BACK_REVERSED: (
+        DifferenceKind.CHARGE_BACK_REVERSAL_NOT_IN_LEDGER,
+        DifferenceKind.CHARGE_BACK_REVERSAL_NOT_AT_PROVIDER,
+    ),
 }
-"""Movements other than captures, and the difference if the ledger does not have one."""
+"""Movements other than captures; the differences if the ledger does not have one, and if the provider does not."""
 
 
 def compare_books(
@@ -135,15 +138,13 @@ class _Comparison:
                 yield self._missing_capture(movement)
 
     def other_movements(self) -> Iterator[Difference]:
-        for kind, difference in _FACTS.items():
+        for kind, (not_in_ledger, not_at_provider) in _FACTS.items():
             pairs, entries, movements = self._match(kind)
             yield from self._amounts(pairs)
-            if kind is MovementKind.REFUNDED:
-                movements = self._missing_refunds
-                for entry in entries:
-                    yield self._of_entry(DifferenceKind.REFUND_NOT_AT_PROVIDER, entry)
-            for movement in movements:
-                yield self._of_movement(difference, movement, facts=(self._fact(movement),))
+            for entry in entries:
+                yield self._of_entry(not_at_provider, entry)
+            for movement in self._missing_refunds if kind is MovementKind.REFUNDED else movements:
+                yield self._of_movement(not_in_ledger, movement, facts=(self._fact(movement),))
 
     def authorization(self) -> Iterator[Difference]:
         """Compare whether the authorization, or the charge, is open."""

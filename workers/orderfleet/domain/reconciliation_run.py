@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from pydantic import Field
 
@@ -10,6 +11,11 @@ from orderfleet.domain.activities import StepInput
 from orderfleet.domain.base import Contract
 from orderfleet.domain.durations import Duration
 from orderfleet.domain.policy import OrderPolicy
+
+NOT_SUPPORTED: Final = (
+    "the payment provider does not list its payments, so nothing is reconciled; add the list to its service or adapter,"
+    " or set ORDERFLEET_RECONCILIATION_INTERVAL to 0s"
+)
 
 
 class ReconcileResult(Contract):
@@ -25,6 +31,8 @@ class ReconcileResult(Contract):
     unsafe: int = 0
     """Open differences that are left for a person; only of the last activity."""
     done: bool = False
+    not_supported: str = ""
+    """The answer of a provider that does not list its payments; empty if it does."""
 
 
 class ReconciliationProgress(Contract):
@@ -38,6 +46,11 @@ class ReconciliationProgress(Contract):
     """The comparison of what changed in this time; its position is a time."""
     open: ReconcileResult = ReconcileResult()
     """The comparison of the open differences that were not among it."""
+
+    @property
+    def not_supported(self) -> str:
+        """The answer of a provider that does not list its payments, so that nothing was compared; empty if it does."""
+        return self.window.not_supported
 
     @property
     def compared(self) -> int:

@@ -121,6 +121,11 @@ DIFFERENCES_REPAIRED = counter(
     ORDERS_ONLY,
     kind="kind of the difference, as in `orderfleet payments differences`",
 )
+RECONCILIATIONS_NOT_SUPPORTED = counter(
+    "orderfleet_reconciliations_not_supported_total",
+    "Reconciliations that compared nothing, because the payment provider does not list its payments.",
+    ORDERS_ONLY,
+)
 _SOURCES = ("visibility", "database")
 _WORKFLOW_TYPES = (names.REFUND_WORKFLOW, names.COMPENSATION_WORKFLOW, names.SHIPPING_WORKFLOW)
 

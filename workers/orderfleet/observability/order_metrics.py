@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 _UNAVAILABLE = (errors.ProviderUnavailable, errors.CarrierUnavailable, TimeoutError)
 
-_REFUSED = (errors.PaymentRefused, errors.PaymentVoided, errors.CarrierRefused)
+_REFUSED = (errors.PaymentRefused, errors.PaymentVoided, errors.PaymentsNotListed, errors.CarrierRefused)
 
 
 class ProviderCallMetrics:

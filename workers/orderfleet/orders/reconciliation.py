@@ -6,7 +6,7 @@ time. Its activities read, compare and write page by page; what it holds itself 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from temporalio import workflow
@@ -50,7 +50,7 @@ class ReconciliationWorkflow(LastError):
 
     @workflow.run
     async def run(self, *args: Any) -> ReconciliationProgress:
-        """Reconcile once.
+        """Reconcile once; a provider that does not list its payments is no failure.
 
         Raises:
             ApplicationError: an activity used up its attempts, or the input is rejected; the message has the reason.
@@ -68,6 +68,8 @@ class ReconciliationWorkflow(LastError):
                 except StepFailed as failed:
                     raise ApplicationError(str(failed), type=failed.type, non_retryable=True) from failed
                 self._progress = self._progress.model_copy(update={part: _sum(done, result)})
+                if result.not_supported:
+                    return self._progress
                 if workflow.info().is_continue_as_new_suggested() and not result.done:
                     workflow.continue_as_new(given.model_copy(update={"progress": self._progress}))
         return self._progress
@@ -94,20 +96,21 @@ def _range(given: Reconciliation) -> ReconciliationProgress:
     until = given.until or now
     since = given.since
     if since is None:
-        last = _last_until() or until
-        since = min(until - given.window, last - given.grace - OVERLAP)
+        since = min(until - given.window, _compared_until(given) or until)
     return ReconciliationProgress(since=since, until=until, started=now)
 
 
-def _last_until() -> Any:
-    """End of the schedule's last completed run; None without one."""
+def _compared_until(given: Reconciliation) -> datetime | None:
+    """Where the schedule's last completed run left off; None without one."""
     if not workflow.has_last_completion_result():
         return None
     try:
         last = workflow.get_last_completion_result(ReconciliationProgress)
     except Exception:  # noqa: BLE001 - without the result this run reads its window only
         return None
-    return None if last is None else last.until
+    if last is None or last.since is None or last.until is None:
+        return None
+    return last.since if last.not_supported else last.until - given.grace - OVERLAP
 
 
 def _sum(before: ReconcileResult, result: ReconcileResult) -> ReconcileResult:

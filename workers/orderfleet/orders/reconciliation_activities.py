@@ -18,16 +18,17 @@ import structlog
 from pydantic import ValidationError
 from temporalio import activity
 
-from orderfleet.domain.base import Contract
+from orderfleet.domain.base import Contract, truncate
 from orderfleet.domain.books import authorizations
 from orderfleet.domain.differences import Difference, DifferenceId, DifferenceStore, RecordedDifference
-from orderfleet.domain.errors import OrderfleetError, ProviderUnavailable, StoreUnavailable
-from orderfleet.domain.ledger import RETURNS, PaymentDetail
+from orderfleet.domain.errors import OrderfleetError, PaymentsNotListed, ProviderUnavailable, StoreUnavailable
+from orderfleet.domain.events import Progress, reported_event
+from orderfleet.domain.ledger import RETURNS, EntryKind, EntrySource, PaymentDetail, PaymentEntry
 from orderfleet.domain.payment import PaymentIntent, ProviderPayment
-from orderfleet.domain.payment_ports import PaymentStore
-from orderfleet.domain.ports import OrderWorkflows
+from orderfleet.domain.ports import OrderStore, OrderWorkflows
 from orderfleet.domain.reconciliation import compare_books
-from orderfleet.domain.reconciliation_run import ReconcileInput, ReconcileResult
+from orderfleet.domain.reconciliation_run import NOT_SUPPORTED, ReconcileInput, ReconcileResult
+from orderfleet.domain.status import Step
 from orderfleet.observability import metrics
 from orderfleet.providers.interfaces import PaymentProvider
 from orderfleet.temporal.concurrency import limited
@@ -93,23 +94,36 @@ class ReconciliationActivities:
 
     Args:
         store: the ledger as a reconciliation reads it, and the differences.
-        facts: the ledger as facts are recorded in it.
+        facts: the order store, in which facts and their events are recorded.
         provider: of payments.
         workflows: of the orders, whose live status shows a repaired payment.
     """
 
     def __init__(
-        self, store: DifferenceStore, facts: PaymentStore, provider: PaymentProvider, workflows: OrderWorkflows
+        self, store: DifferenceStore, facts: OrderStore, provider: PaymentProvider, workflows: OrderWorkflows
     ) -> None:
         self._store = store
         self._facts = facts
         self._provider = provider
         self._workflows = workflows
+        self._warned = False
 
     @activity.defn(name="reconcile_window")
     async def reconcile_window(self, step: ReconcileInput) -> ReconcileResult:
         """Compare what changed in a range of time, in parts of at most an hour and a bounded number of entries."""
         run = _Run(step)
+        try:
+            await self._compare_window(run)
+        except PaymentsNotListed as error:
+            metrics.RECONCILIATIONS_NOT_SUPPORTED.inc()
+            if not self._warned:
+                _log.warning(NOT_SUPPORTED, answer=str(error))
+            self._warned = True
+            return run.result.model_copy(update={"not_supported": truncate(str(error))})
+        return run.result
+
+    async def _compare_window(self, run: _Run) -> None:
+        step = run.step
         while not run.over:
             start = datetime.fromisoformat(run.result.position) if run.result.position else step.since
             end = await self._store.slice_end(start, min(start + SLICE, step.until))
@@ -121,7 +135,6 @@ class ReconciliationActivities:
                     seen.update(record.payment_id for record in records)
             await self._compare_unlisted(run, start, end, seen)
             run.advance(end.astimezone(UTC).isoformat(), done=end >= step.until)
-        return run.result
 
     @activity.defn(name="reconcile_open")
     async def reconcile_open(self, step: ReconcileInput) -> ReconcileResult:
@@ -199,7 +212,7 @@ class ReconciliationActivities:
             try:
                 await self._record_facts(each)
                 if each.voids:
-                    await self._provider.void(_intent(each))
+                    await self._void(each)
             except _UNAVAILABLE:
                 raise
             except OrderfleetError as error:
@@ -217,9 +230,27 @@ class ReconciliationActivities:
 
     async def _record_facts(self, difference: Difference) -> None:
         for fact in difference.facts:
-            payment = await self._facts.record_fact(difference.payment_id, fact)
+            event = reported_event(difference.payment_id, fact)
+            payment = await self._facts.record_fact(difference.payment_id, fact, [event])
             if payment is not None and fact.kind in RETURNS:
                 await self._workflows.show_payment(payment)
+
+    async def _void(self, difference: Difference) -> None:
+        intent = _intent(difference)
+        await self._provider.void(intent)
+        # The ledger has the authorization as closed, so only the audit trail gets the void.
+        voided = PaymentEntry(
+            kind=EntryKind.VOIDED,
+            key=intent.key,
+            number=intent.number,
+            amount=difference.provider_amount or 0,
+            currency=intent.currency,
+            source=EntrySource.RECONCILIATION,
+            reference=intent.reference,
+            at=datetime.now(UTC),
+        )
+        event = reported_event(intent.payment_id, voided)
+        await self._facts.record(intent.order_id, Progress(seq=0, step=Step.CHARGE, events=(event,)))
 
 
 def _intent(difference: Difference | RecordedDifference) -> PaymentIntent:

@@ -37,11 +37,13 @@ class CallFailed(Exception):
     Args:
         message: what failed.
         after: how long the service asks to wait; None when it does not.
+        status: of its answer; 0 without a usable one.
     """
 
-    def __init__(self, message: str, after: timedelta | None = None) -> None:
+    def __init__(self, message: str, after: timedelta | None = None, *, status: int = 0) -> None:
         super().__init__(message)
         self.after = after
+        self.status = status
 
 
 class CallRejected(Exception):
@@ -158,7 +160,9 @@ class HttpCalls:
             response, body = await self._send(pool, method, path, sent, max_bytes)
             status, after = response.status, retry_after(response.headers)
             if status in _RETRYABLE_STATUSES or status >= 500:  # noqa: PLR2004 - HTTP's error classes
-                raise CallFailed(f"{self._service} answered {status}: {reason(body, response.reason)}", after)
+                raise CallFailed(
+                    f"{self._service} answered {status}: {reason(body, response.reason)}", after, status=status
+                )
             if status >= 400:  # noqa: PLR2004
                 content = json_object(body)
                 is_named = named is not None and content.get(named[0]) == named[1]

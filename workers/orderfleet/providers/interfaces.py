@@ -80,7 +80,11 @@ class PaymentProvider(Protocol):
         """
 
     def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
-        """Everything that was created or moved money in a time range, in any order."""
+        """Everything that was created or moved money in a time range, in any order.
+
+        Raises:
+            PaymentsNotListed: the provider has no such list, so its books are not reconciled.
+        """
 
 
 @runtime_checkable

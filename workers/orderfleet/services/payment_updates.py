@@ -6,26 +6,14 @@ order that waits looks up its payment at the provider itself.
 
 from __future__ import annotations
 
-from typing import Final
-
 from orderfleet.domain import names
-from orderfleet.domain.events import AuditEvent, EventKind
+from orderfleet.domain.events import reported_event
 from orderfleet.domain.ledger import EntrySource, PaymentEntry, PaymentRecord, ReferencedPayment
-from orderfleet.domain.money import to_decimal
 from orderfleet.domain.payment import Movement, MovementKind, PaymentUpdate
 from orderfleet.domain.payment_ports import PaymentStore
-from orderfleet.domain.status import Step
 from orderfleet.observability.metrics import PAYMENT_WEBHOOKS
 from orderfleet.services.errors import OrderNotFound, UpdateResult
 from orderfleet.services.workflow_client import OrderClient
-
-_EVENTS: Final = {
-    MovementKind.CAPTURED: EventKind.CAPTURED,
-    MovementKind.REFUNDED: EventKind.REFUNDED,
-    MovementKind.REFUND_FAILED: EventKind.REFUND_FAILED,
-    MovementKind.CHARGED_BACK: EventKind.CHARGED_BACK,
-    MovementKind.CHARGE_BACK_REVERSED: EventKind.CHARGE_BACK_REVERSED,
-}
 
 
 class PaymentUpdateService:
@@ -70,18 +58,7 @@ class PaymentUpdateService:
 
     async def _record(self, payment: ReferencedPayment, movement: Movement, currency: str) -> PaymentRecord | None:
         entry = PaymentEntry.of(movement, payment.number, currency, EntrySource.WEBHOOK)
-        event = AuditEvent(
-            key=f"provider-{entry.kind}-{entry.key}",
-            kind=_EVENTS[movement.kind],
-            step=Step.CHARGE,
-            at=movement.at,
-            detail={
-                "payment": payment.payment_id,
-                "reference": movement.reference,
-                "amount": str(to_decimal(movement.amount, currency)),
-            },
-        )
-        return await self._store.record_fact(payment.payment_id, entry, [event])
+        return await self._store.record_fact(payment.payment_id, entry, [reported_event(payment.payment_id, entry)])
 
     async def _signal(self, order_id: str, name: str, *args: object) -> bool:
         try:

@@ -17,7 +17,7 @@ from orderfleet.domain import names
 from orderfleet.domain.base import error_message
 from orderfleet.domain.differences import DifferenceStore, RecordedDifference
 from orderfleet.domain.errors import OrderfleetError
-from orderfleet.domain.reconciliation_run import Reconciliation, ReconciliationProgress
+from orderfleet.domain.reconciliation_run import NOT_SUPPORTED, Reconciliation, ReconciliationProgress
 from orderfleet.observability.tracing import untraced
 from orderfleet.services.errors import TemporalUnavailable
 from orderfleet.temporal.connection import explain_connection_error
@@ -57,7 +57,7 @@ class ReconciliationService:
 
         Raises:
             ReconciliationRunning: one by command is running.
-            ReconciliationFailed: it failed, or was ended.
+            ReconciliationFailed: it failed, or was ended, or the payment provider does not list its payments.
         """
         with _translate_errors(), untraced():
             try:
@@ -80,9 +80,12 @@ class ReconciliationService:
                     )
                 await asyncio.sleep(POLL_SECONDS)
             try:
-                yield await handle.result()
+                result = await handle.result()
             except WorkflowFailureError as error:
                 raise ReconciliationFailed(f"the reconciliation failed: {error_message(error.cause)}") from error
+            if result.not_supported:
+                raise ReconciliationFailed(f"{NOT_SUPPORTED} ({result.not_supported})")
+            yield result
 
     async def differences(self, *, resolved: bool = False, limit: int = 100) -> list[RecordedDifference]:
         """Return the open differences, then those that are resolved if asked for, at most `limit`.

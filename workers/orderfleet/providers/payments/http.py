@@ -15,6 +15,7 @@ from typing import Final
 from orderfleet.domain.errors import (
     AuthorizationLapsed,
     PaymentRefused,
+    PaymentsNotListed,
     PaymentVoided,
     ProviderRequestRejected,
     ProviderUnavailable,
@@ -55,6 +56,8 @@ MAX_PAGE_BYTES: Final = 1024 * 1024
 
 _NOT_FOUND: Final = 404
 _VOIDED: Final = 410
+_NO_LIST: Final = frozenset({_NOT_FOUND, 405, 501})
+"""Statuses of a service without the list of payments."""
 
 
 class HttpPayments:
@@ -132,11 +135,22 @@ class HttpPayments:
         return answer.payment()
 
     async def payments(self, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
-        """Yield what the service created or moved from `since` until before `until`. Raises as `charge`."""
+        """Yield what the service created or moved from `since` until before `until`.
+
+        Raises:
+            PaymentsNotListed: the service has no list.
+            ProviderRequestRejected: it refused the request.
+            ProviderUnavailable: the answer is none of these and no page of the list.
+        """
         query = {"since": _text(since), "until": _text(until)}
         while True:
             with _translate_errors():
-                page = await self._calls.get("/payments", PaymentsAnswer, query=query, max_bytes=MAX_PAGE_BYTES)
+                try:
+                    page = await self._calls.get("/payments", PaymentsAnswer, query=query, max_bytes=MAX_PAGE_BYTES)
+                except (CallFailed, CallRejected) as error:
+                    if error.status in _NO_LIST:
+                        raise PaymentsNotListed(str(error)) from error
+                    raise
             for each in page.payments:
                 yield each.payment()
             if page.next is None:

@@ -26,21 +26,6 @@ with due as materialized (
     where events.order_id = chosen.order_id and events.received_month = chosen.received_month
 ), deleted_shipments as (
     delete from shipments where order_id in (select order_id from chosen)
-), erased_payments as (
-    -- The entries of the ledger have no personal data: amounts, keys, and the provider's ids.
-    update payments
-    set method = '', pending = pending - 'url'
-    from chosen
-    where payments.payment_id = chosen.payment_id and payments.order_id = chosen.order_id
-        and (method <> '' or pending is not null)
-), erased_authorizations as (
-    update payment_authorizations
-    set method = ''
-    where payment_id in (select payment_id from chosen) and method <> ''
-), erased_intents as (
-    update payment_intents
-    set reason = case when reason <> '' then 'erased' else '' end, error = case when error is not null then 'erased' end
-    where payment_id in (select payment_id from chosen) and (reason <> '' or error is not null)
 )
 update orders set
     customer_name          = 'erased',
@@ -53,5 +38,6 @@ update orders set
     last_error             = case when last_error is not null then 'erased' end,
     erased_at              = coalesce(erased_at, now()),
     pruned_at              = now()
-where order_id in (select order_id from chosen)
-returning order_id
+from chosen, erase_payment(chosen.payment_id, chosen.order_id)
+where orders.order_id = chosen.order_id
+returning orders.order_id
