@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import uuid
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -15,7 +15,7 @@ from orderfleet.domain.status import PaymentStatus, ShipmentStatus, Step
 from orderfleet.services.workflow_client import Change
 from orderfleet.temporal.data_converter import DATA_CONVERTER
 from support.factories import AUTO
-from support.workflow_env import WorkflowTestEnv
+from support.workflow_env import WorkflowTestEnv, workflow_test_env
 
 
 async def test_order_with_auto_review_ships(workflow_env: WorkflowTestEnv) -> None:
@@ -31,16 +31,16 @@ async def test_order_with_auto_review_ships(workflow_env: WorkflowTestEnv) -> No
     assert [p.address for p in workflow_env.carrier.parcels["ship-auto-1"]] == [status.address]
 
 
-async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(workflow_env: WorkflowTestEnv) -> None:
-    client = Client(workflow_env.temporal.service_client, data_converter=DATA_CONVERTER)
-    order = workflow_env.order(
-        "size-1",
-        review=AUTO,
-        policy=OrderPolicy(
-            shipping_task_queue=workflow_env.settings.shipping_task_queue, address_checks=AddressChecks()
-        ),
-    )
-    await (await replace(workflow_env, temporal=client).start(order)).result()
+async def test_histories_of_an_order_and_its_shipment_are_at_most_8_kib(
+    temporal_client: Client, postgres_url: str
+) -> None:
+    # A history repeats the names of the task queues: names of the test's own, as long as the default ones.
+    unique = uuid.uuid4().hex
+    queues = [name[0] + unique[: len(name) - 1] for name in (names.ORDERS_TASK_QUEUE, names.SHIPPING_TASK_QUEUE)]
+    client = Client(temporal_client.service_client, data_converter=DATA_CONVERTER)
+    async with workflow_test_env(client, postgres_url, *queues) as env:
+        policy = OrderPolicy(shipping_task_queue=queues[1], address_checks=AddressChecks())
+        await (await env.start(env.order("size-1", review=AUTO, policy=policy))).result()
     sizes = {}
     for workflow_id in (names.order_workflow_id("size-1"), names.shipment_id("size-1", 1)):
         description = await client.get_workflow_handle(workflow_id).describe()

@@ -10,6 +10,7 @@ from temporalio.api.enums.v1 import EventType
 
 from orderfleet.domain import names
 from orderfleet.domain.errors import PaymentRefused
+from orderfleet.domain.events import EventKind
 from orderfleet.domain.ledger import EntryKind, EntrySource, PaymentEntry, PaymentRecord
 from orderfleet.domain.order import Delivery, PaymentTerms
 from orderfleet.domain.shipment import CarrierUpdate
@@ -37,7 +38,7 @@ async def shipped(env: WorkflowTestEnv, order_id: str, **changes: Any) -> None:
 
 
 async def until_shown(env: WorkflowTestEnv, order_id: str, expected: tuple[str, ...]) -> None:
-    """Wait until the workflow shows the amounts, and expect the same ones in the order store."""
+    """Wait until the workflow and the order store show the amounts."""
 
     async def shown() -> tuple[str, ...]:
         try:
@@ -45,8 +46,8 @@ async def until_shown(env: WorkflowTestEnv, order_id: str, expected: tuple[str, 
         except OrderNotFound:  # between two runs of the workflow
             return ()
 
+    await env.until_recorded(order_id, lambda status: amounts(status) == expected)
     await eventually(shown, lambda found: found == expected, 10)
-    assert amounts((await env.recorded(order_id)).status) == expected
 
 
 async def report(env: WorkflowTestEnv, order_id: str, kind: EntryKind, amount: int) -> PaymentRecord:
@@ -80,6 +81,7 @@ async def test_refund_that_the_provider_refuses_shows_the_charge_again(
     await shipped(workflow_env, order_id, payment=PaymentTerms(capture=capture))
     workflow_env.provider.refunding.always = fails(PaymentRefused("closed card"))
     await workflow_env.refund(order_id, "4.50")
+    await eventually(lambda: workflow_env.kinds(order_id), lambda kinds: EventKind.REFUND_FAILED in kinds)
     await until_shown(workflow_env, order_id, ("CHARGED", "19.98", "19.98", "0.00"))
     workflow_env.provider.refunding.always = None
     await workflow_env.refund(order_id, "1.00", "r2")
