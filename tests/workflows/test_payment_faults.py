@@ -183,13 +183,16 @@ async def test_call_whose_answer_is_lost_and_whose_key_is_forgotten_moves_money_
 
 
 @pytest.mark.parametrize("acted", [False, True], ids=["before-it-acts", "after-it-acted"])
-@pytest.mark.parametrize("call", [call for call in CALLS if call.name != "refund"], ids=lambda call: call.name)
+@pytest.mark.parametrize(
+    "call", [call for call in CALLS if call.name not in {"refund", "release"}], ids=lambda call: call.name
+)
 async def test_call_of_a_provider_that_is_unavailable_for_an_hour_moves_money_once(
     skipping_env: WorkflowTestEnv, time_skipping_env: WorkflowEnvironment, call: Call, acted: bool
 ) -> None:
     provider, left = skipping_env.provider, asyncio.Event()
 
-    # The clock of the time-skipping server stops when an order ends before its refund: `test_money.py` has that case.
+    # The clock of the time-skipping server stops when an order ends before its refund or release: `test_money.py` and
+    # `test_pending_payments.py` have these cases.
     async def leave() -> None:
         provider.unavailable_until = activity.info().started_time + timedelta(hours=1)
         left.set()
