@@ -29,12 +29,12 @@ echo "make $*" >> "{calls}"
 def run(tmp_path: Path):
     calls, program = tmp_path / "calls", tmp_path / "cluster"
 
-    def run_script(*, up: int, failures: int) -> tuple[int, str, list[str]]:
+    def run_script(*, up: int, failures: int, left: str = "4200") -> tuple[int, str, list[str]]:
         for path, text in ((program, _PROGRAM), (tmp_path / "make", _MAKE)):
             path.write_text(text.format(calls=calls, up=up, failures=failures))
             path.chmod(0o755)
         result = subprocess.run(
-            [paths.checkout() / ".ci" / "cluster", program],
+            [paths.checkout() / ".ci" / "cluster", program, left],
             env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
@@ -76,3 +76,10 @@ def test_cluster_that_does_not_start_is_reported(run):
     assert code == 0
     assert "NOT TESTED ON A CLUSTER" in output
     assert calls == ["cluster down", "cluster up", "cluster down"]
+
+
+def test_cluster_without_time_to_create_it_is_reported(run):
+    code, output, calls = run(up=0, failures=0, left="1500")
+    assert code == 0
+    assert "NOT TESTED ON A CLUSTER" in output
+    assert calls == ["cluster down", "cluster down"]
