@@ -35,7 +35,8 @@ _FILL = (
        '[]', '{}', 'pay-old-' || n, 1, 'USD', 'shipped', true, 1, 1, pg_current_xact_id(),
        now() - n * interval '1 second', now(), now(), date_trunc('month', now() - n * interval '1 second')
        from generate_series($1::int, $2::int) n""",
-    """insert into payments select 'pay-old-' || n, 'old-' || n, 'CHARGED', 1, 'USD', 'ref'
+    """insert into payments (payment_id, order_id, status, amount, currency, reference)
+       select 'pay-old-' || n, 'old-' || n, 'CHARGED', 1, 'USD', 'ref'
        from generate_series($1::int, $2::int) n""",
     """insert into shipments select 'shipping-old-' || n || '-1', 'old-' || n, 1, 'dispatched', 'c', 't', 1
        from generate_series($1::int, $2::int) n""",
@@ -164,7 +165,7 @@ def _life(order_id: str) -> list[tuple[str, Sequence[object]]]:
         ("record", (order_id, progress(2, Step.CHARGE, EventKind.VALIDATED, EventKind.APPROVED))),
         (
             "begin_payment",
-            (payment, order_id, 1, "USD", begun, "immediate", ""),
+            (payment, order_id, 1, "USD", begun, "immediate", "", 1),
         ),
         (
             "finish_payment",

@@ -27,12 +27,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from orderfleet.providers.payments.simulated import SimulatedPayments
 
+def kill(payment):
+    if payment.order_id.startswith("poison"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
 class Deadly(SimulatedPayments):
     async def charge(self, payment):
         charge = await super().charge(payment)
-        if payment.order_id.startswith("poison"):
-            os.kill(os.getpid(), signal.SIGKILL)
+        kill(payment)
         return charge
+
+    async def look_up(self, payment):
+        kill(payment)
+        return await super().look_up(payment)
 
 @asynccontextmanager
 async def make(given):
@@ -42,7 +49,7 @@ async def make(given):
 
 @pytest.fixture
 def deadly(tmp_path: Path, ledger: Path) -> dict[str, str]:
-    """The environment of workers whose payment provider charges a poison order and then kills the process."""
+    """The environment of workers whose provider charges a poison order, and kills the process then and later."""
     described = tmp_path / "deadly-1.0.dist-info"
     described.mkdir()
     (tmp_path / "deadly.py").write_text(DEADLY)

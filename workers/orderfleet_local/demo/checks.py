@@ -37,8 +37,8 @@ class Facts:
     status: Status
     """The status of the Order in Kubernetes."""
     events: Sequence[RecordedEvent]
-    charge_requests: int
-    """Number of charge requests that the payment provider received."""
+    charge_look_ups: int
+    """How often the payment provider was asked whether it has made the charge."""
     payments: Sequence[PaymentEntry]
     parcels: Sequence[BookedParcel]
 
@@ -61,7 +61,7 @@ def gather_facts(environment: DemoEnvironment, kubectl: Kubectl, name: str) -> F
     return Facts(
         status=status,
         events=recorded_events(environment, name),
-        charge_requests=sum(1 for call in payment_ledger.calls() if call == ("charge", payment_id)),
+        charge_look_ups=sum(1 for call in payment_ledger.calls() if call == ("look_up", payment_id)),
         payments=[entry for entry in payment_ledger.entries() if entry.order_id == name],
         parcels=[parcel for parcel in carrier_ledger.parcels() if parcel.order_id == name and not parcel.voided],
     )
@@ -169,11 +169,11 @@ def refunded_in_part(*amounts: str) -> Check:
     return check
 
 
-def charge_was_retried(facts: Facts) -> Finding:
-    """Check that the provider received more than one charge request, because the first response was lost."""
+def charge_was_looked_up(facts: Facts) -> Finding:
+    """Check that the provider was asked whether it has made the charge, because the first response was lost."""
     return Finding(
-        f"the provider was asked to charge {_times(facts.charge_requests)}, because the first response was lost",
-        facts.charge_requests > 1,
+        f"the provider was asked {_times(facts.charge_look_ups)} what became of the charge whose response was lost",
+        facts.charge_look_ups > 0,
     )
 
 

@@ -14,7 +14,7 @@ from orderfleet.domain.status import Step
 from orderfleet_local.demo import checks
 from orderfleet_local.demo.checks import (
     captured,
-    charge_was_retried,
+    charge_was_looked_up,
     charged,
     every_failed_attempt_recorded,
     parcels,
@@ -188,7 +188,7 @@ SCENARIOS: Final = {
             settings={"orders-worker": {"ORDERFLEET_SIMULATED_LATENCY": "8s"}, "operator": _SHORT_ATTEMPTS},
             actions=(*_APPROVE, wait_for_charge, kill_and_restart("orders-worker")),
             final_step=Step.SHIPPED,
-            checks=(*_ONCE, charge_was_retried, every_failed_attempt_recorded),
+            checks=(*_ONCE, charge_was_looked_up, every_failed_attempt_recorded),
         ),
     )
 }
