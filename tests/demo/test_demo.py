@@ -92,7 +92,7 @@ def test_demo_all_passes_and_restores_the_stack(shell):
         "1 parcel to 2 Side Street",
         "canceled       review timed out",
         "charged 80.00 USD once and refunded it once; payment status in Kubernetes: REFUNDED",
-        "what became of the charge whose response was lost",
+        "for the outcome of the charge whose response was lost",
         "failed attempts in the audit trail: charge",
     ):
         assert expected in result.stdout, output

@@ -172,7 +172,7 @@ def refunded_in_part(*amounts: str) -> Check:
 def charge_was_looked_up(facts: Facts) -> Finding:
     """Check that the provider was asked whether it has made the charge, because the first response was lost."""
     return Finding(
-        f"the provider was asked {_times(facts.charge_look_ups)} what became of the charge whose response was lost",
+        f"the provider was asked {_times(facts.charge_look_ups)} for the outcome of the charge whose response was lost",
         facts.charge_look_ups > 0,
     )
 
