@@ -622,7 +622,7 @@ begin
     select coalesce(md5(string_agg(each::text, ',' order by each ->> 'line', each ->> 'sku', each ->> 'location')), '')
     into declared
     from jsonb_array_elements(request -> 'lines') as each;
-    -- Without a revision, it follows the present one: a release by what does not know it.
+    -- Without a revision (a release by a caller that does not know it): the stored one, or the next if places differ.
     new_number := coalesce((request ->> 'revision')::bigint, o.revision + (o.content <> declared)::integer);
     if new_number < o.revision or new_number = o.revision and o.content <> declared then
         return jsonb_build_object('outcome', 'outdated', 'revision', o.revision);
