@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.programs import module_environment
+from support.programs import running_server
 
 
 class ProviderServer:
@@ -48,18 +46,5 @@ class ProviderServer:
 @contextmanager
 def provider_server(folder: Path, *options: str) -> Iterator[ProviderServer]:
     """Start a server whose ledger is in `folder`, and kill it at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "provider_server.server", str(folder), *options],
-        env=module_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        assert port, "the provider server did not start"
+    with running_server("provider_server.server", str(folder), *options) as port:
         yield ProviderServer(f"http://127.0.0.1:{port}", folder)
-    finally:
-        process.kill()
-        process.communicate()

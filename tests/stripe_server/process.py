@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from support.programs import module_environment
+from support.programs import running_server
 
 
 class StripeProcess:
@@ -35,18 +33,5 @@ class StripeProcess:
 @contextmanager
 def stripe_process() -> Iterator[StripeProcess]:
     """Start a server, and kill it at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stripe_server.server"],
-        env=module_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        assert url, "Stripe's server did not start"
+    with running_server("stripe_server.server") as url:
         yield StripeProcess(url)
-    finally:
-        process.kill()
-        process.communicate()
